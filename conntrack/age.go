@@ -1,0 +1,186 @@
+package conntrack
+
+import "time"
+
+// remembered is how long a closed connection is kept, so that the next SYN on
+// its 4-tuple is known for a new incarnation.
+const remembered = 2 * time.Minute
+
+// A class is what connections have in common for eviction; the first go first.
+type class uint8
+
+const (
+	classClosed class = iota
+	classHalfOpen
+	classOpen
+	numClasses
+)
+
+func (c *Conn) classNow() class {
+	switch {
+	case c.gone:
+		return classClosed
+	case c.ends[FromClient].state.Synchronized() && c.ends[FromServer].state.Synchronized():
+		return classOpen
+	}
+	return classHalfOpen
+}
+
+// A list orders the connections of a class by when they were last put at its
+// end. It is not touched by traffic: only who looks for the oldest moves those
+// that have been active since to the end.
+type list struct{ oldest, newest uint32 }
+
+func (l *list) push(t *Table, c *Conn) {
+	c.older, c.newer = l.newest, 0
+	if l.newest != 0 {
+		t.at(l.newest).newer = c.index
+	} else {
+		l.oldest = c.index
+	}
+	l.newest = c.index
+}
+
+func (l *list) unlink(t *Table, c *Conn) {
+	if c.older != 0 {
+		t.at(c.older).newer = c.newer
+	} else {
+		l.oldest = c.newer
+	}
+	if c.newer != 0 {
+		t.at(c.newer).older = c.older
+	} else {
+		l.newest = c.older
+	}
+}
+
+// file puts a new connection into its list.
+func (t *Table) file(now time.Duration, c *Conn) {
+	c.class = c.classNow()
+	c.filed = now
+	t.ages[c.class].push(t, c)
+}
+
+func (t *Table) refile(now time.Duration, c *Conn) {
+	t.ages[c.class].unlink(t, c)
+	t.file(now, c)
+}
+
+// evict makes room: for the connection that is missed least.
+func (t *Table) evict(now time.Duration) {
+	for cl := range t.ages {
+		if t.ages[cl].oldest == 0 {
+			continue
+		}
+		c := t.at(t.ages[cl].oldest)
+		for tries := 0; c.seen > c.filed && tries < 64; tries++ {
+			t.refile(now, c)
+			c = t.at(t.ages[cl].oldest)
+		}
+		if !c.gone {
+			t.cfg.Observer.Closed(c, Evicted)
+		}
+		t.remove(c)
+		return
+	}
+}
+
+// changed reports a change of state and keeps the lists in order.
+func (t *Table) changed(st *step, d Dir, from, to State, why Cause) {
+	t.cfg.Observer.Changed(st.c, d, from, to, why)
+}
+
+// settled looks at the connection once a segment has been taken in: it may
+// have closed, or come back from it, or belong into another list.
+func (st *step) settled() {
+	c := st.c
+	if closed := c.Closed(); closed != c.gone {
+		c.gone = closed
+		if closed {
+			st.t.cfg.Observer.Closed(c, Ended)
+			st.schedule(st.now + remembered)
+		}
+	}
+	if c.class != c.classNow() {
+		st.t.refile(st.now, c)
+	}
+}
+
+// schedule has the table look at the connection's timers at a time, or before.
+func (st *step) schedule(at time.Duration) {
+	if c := st.c; c.due == 0 || at < c.due {
+		c.due = at
+		st.t.timers.Push(at, c.index)
+	}
+}
+
+func (st *step) stack(d Dir) Stack { return st.t.cfg.Stacks[st.c.Side(d)] }
+
+// enterTimeWait begins the wait of an endpoint, or begins it again.
+func (st *step) enterTimeWait(d Dir) {
+	if st.stack(d).NoTimeWait {
+		st.move(d, Closed, ByTimer)
+		return
+	}
+	st.c.ends[d].moved = st.now
+	st.schedule(st.now + timeWait)
+}
+
+// silentAt is when an endpoint that had to retransmit by then must be gone:
+// twice its last interval, and half of one for a slow timer wheel.
+func (x *Endpoint) silentAt() time.Duration {
+	return x.resent + 2*x.gap + x.gap/2 + 500*time.Millisecond
+}
+
+// NextTimer is when Expire has something to do; ok is false if never.
+func (t *Table) NextTimer() (at time.Duration, ok bool) { return t.timers.Next() }
+
+// Expire lets the timers run out that are due: the end of TIME_WAIT, the
+// silence of an endpoint that should have retransmitted, the end of the memory
+// of a closed connection. It returns after at most limit of them, so
+// that the caller's packets do not wait.
+func (t *Table) Expire(now time.Duration, limit int) {
+	for range limit {
+		index, at, ok := t.timers.Pop(now)
+		if !ok {
+			return
+		}
+		c := t.at(index)
+		if c.due != at {
+			continue // scheduled earlier since, or another connection's
+		}
+		c.due = 0
+		st := step{t, c, now}
+		st.expire()
+	}
+}
+
+func (st *step) expire() {
+	c := st.c
+	for d := range c.ends {
+		x := &c.ends[d]
+		switch {
+		case x.state == TimeWait:
+			st.expireAt(Dir(d), x.moved+timeWait)
+		case x.state != Closed && x.gap > 0 && x.una != x.nxt:
+			st.expireAt(Dir(d), x.silentAt())
+		}
+	}
+	st.settled()
+	if !c.gone {
+		return
+	}
+	if forget := c.seen + remembered; st.now < forget {
+		st.schedule(forget)
+		return
+	}
+	st.t.remove(c)
+}
+
+func (st *step) expireAt(d Dir, at time.Duration) {
+	if st.now < at {
+		st.schedule(at)
+		return
+	}
+	st.move(d, Closed, ByTimer)
+}

@@ -1,0 +1,135 @@
+package conntrack
+
+import (
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// classify names the kinds of a segment that x is about to send on c, from
+// what is known before it.
+func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
+	x, y := &c.ends[d], &c.ends[d.Peer()]
+	switch {
+	case s.has(wire.RST):
+		k |= KindsOf(KindRst)
+	case s.has(wire.SYN) && s.has(wire.ACK):
+		k |= KindsOf(KindSynAck)
+	case s.has(wire.SYN):
+		k |= KindsOf(KindSyn)
+	case s.bare():
+		k |= KindsOf(KindAck)
+	}
+	if s.Len > 0 {
+		k |= KindsOf(KindData)
+	}
+	if s.has(wire.FIN) && !s.has(wire.RST) {
+		k |= c.classifyFin(d)
+	}
+	if s.has(wire.ACK) && !s.has(wire.RST) && y.has(sentFin) && y.fin.Less(s.Ack) {
+		k |= c.classifyAckOfFin(d)
+	}
+	if c.isStale(d, s) {
+		return k | KindsOf(KindStale) | x.classifyAnswer(s)
+	}
+	if probe := x.classifyProbe(s); probe != 0 {
+		return k | probe
+	}
+	if s.bare() {
+		k |= c.classifyAck(d, s)
+	}
+	if s.has(wire.SYN|wire.FIN) || s.Len > 0 {
+		k |= x.classifySpan(s)
+	}
+	return k
+}
+
+func (c *Conn) classifyFin(d Dir) Kinds {
+	if c.closers == 0 || c.closer == d {
+		return KindsOf(KindFin, KindFirstFin)
+	}
+	return KindsOf(KindFin, KindSecondFin)
+}
+
+// classifyAckOfFin: the last ACK is what lets an endpoint leave LAST_ACK. In a
+// simultaneous close each side's acknowledgment of the other's FIN is one.
+func (c *Conn) classifyAckOfFin(d Dir) Kinds {
+	second := c.closers > 0 && c.closer == d && c.ends[d].has(sentFin)
+	if second || c.simClose {
+		return KindsOf(KindAckOfFin, KindLastAck)
+	}
+	return KindsOf(KindAckOfFin)
+}
+
+// classifyProbe recognises keepalives and window probes, which Linux sends
+// with a number one below what it would send next (tcp_xmit_probe_skb).
+func (x *Endpoint) classifyProbe(s *Segment) Kinds {
+	if !x.state.Synchronized() || s.Flags&(wire.SYN|wire.FIN|wire.RST|wire.ACK) != wire.ACK || s.Len > 1 {
+		return 0
+	}
+	below := s.Seq.Add(1)
+	switch {
+	case x.peerWnd == 0 && (below == x.una || s.Len == 1 && s.Seq == x.una):
+		return KindsOf(KindWindowProbe)
+	case below == x.nxt && x.una == x.nxt:
+		return KindsOf(KindKeepalive)
+	}
+	return 0
+}
+
+// classifyAck sorts the segments that carry nothing.
+func (c *Conn) classifyAck(d Dir, s *Segment) (k Kinds) {
+	x, y := &c.ends[d], &c.ends[d.Peer()]
+	if d == FromClient && y.state == SynRcvd && y.has(sentSyn) && s.Ack == y.iss.Add(1) {
+		k |= KindsOf(KindHandshakeAck)
+	}
+	if x.has(sentAck) && s.Ack == x.acked {
+		if s.Window == x.rawWnd {
+			k |= KindsOf(KindDupAck)
+		} else {
+			k |= KindsOf(KindWindowUpdate)
+		}
+	}
+	return k | x.classifyAnswer(s)
+}
+
+// classifyAnswer recognises the answers to segments that the model saw the
+// endpoint refuse.
+func (x *Endpoint) classifyAnswer(s *Segment) (k Kinds) {
+	if !s.bare() {
+		return 0
+	}
+	if x.has(probed) {
+		k |= KindsOf(KindKeepaliveAck)
+	}
+	if x.has(challenged) {
+		k |= KindsOf(KindChallengeAck)
+	}
+	return k
+}
+
+// classifySpan places the segment in the sequence space its sender has used.
+func (x *Endpoint) classifySpan(s *Segment) Kinds {
+	switch {
+	case !x.has(sentSyn):
+		return 0
+	case s.Seq.Less(x.nxt):
+		return KindsOf(KindRetransmission)
+	case x.nxt.Less(s.Seq):
+		return KindsOf(KindOutOfOrder)
+	}
+	return 0
+}
+
+// isStale tells whether the segment belongs to the incarnation before this
+// one: the endpoint is still the old one, or the numbers are.
+func (c *Conn) isStale(d Dir, s *Segment) bool {
+	x := &c.ends[d]
+	if x.has(prior) {
+		return true
+	}
+	old := c.old[d]
+	if old.From == old.To || s.has(wire.SYN) || !x.has(sentSyn) {
+		return false
+	}
+	return seq.InRange(s.Seq, old.From, old.To.Add(1)) && !seq.InRange(s.Seq, x.iss, x.nxt.Add(1))
+}

@@ -1,0 +1,43 @@
+// Package conntrack follows both endpoints of every TCP connection through the
+// states of RFC 9293. It is told about each segment twice: Sent, when its
+// sender has let it go, and Delivered, when its receiver has been given it. What
+// an endpoint sent is proof about that endpoint; what was delivered to it is
+// input to a model of how Linux receives. A dropped FIN therefore moves its
+// sender and not its peer, and a forged RST moves its target though nobody
+// sent it.
+//
+//	                       CLOSED
+//	  SYN delivered ┌────────┴────────┐ SYN sent
+//	                ▼                 ▼
+//	            SYN_RCVD ◄──────── SYN_SENT
+//	      ACK of    │   SYN delivered │ SYN-ACK delivered
+//	      the SYN   ▼                 ▼
+//	      delivered ESTABLISHED ◄─────┘
+//	       FIN sent │   │ FIN delivered, nothing missing before it
+//	       ┌────────┘   └──────────┐
+//	       ▼                       ▼
+//	   FIN_WAIT_1 ──────────┐  CLOSE_WAIT
+//	ACK of │   FIN delivered│      │ FIN sent
+//	the FIN▼                ▼      ▼
+//	   FIN_WAIT_2       CLOSING  LAST_ACK
+//	FIN    │  ACK of the    │      │ ACK of the FIN delivered
+//	deliv. ▼  FIN delivered ▼      ▼
+//	   TIME_WAIT ◄──────────┘   CLOSED
+//	       └─ 60 s, begun again by each segment it has to answer ─► CLOSED
+//
+// Besides: an acceptable RST delivered leads to CLOSED from everywhere, and so
+// does a RST sent by an endpoint, except from SYN_SENT and from a listener's
+// SYN_RCVD, where it refuses one segment only. An endpoint that had to
+// retransmit and has fallen silent is CLOSED by its timer.
+//
+// Where the wire contradicts the model, the wire is right: an acknowledgment is
+// the truth about what its sender has received, a FIN about what it has closed.
+// The correction is a Change with cause Evidence.
+//
+// Acceptance is that of Linux 6.18 (tcp_validate_incoming, tcp_rcv_state_process,
+// tcp_check_req and tcp_timewait_state_process), which differs from the RFC's
+// text in the points that the functions of this package name.
+//
+// There is no clock, log or goroutine here: callers pass the time, and one
+// goroutine owns a Table with all its connections.
+package conntrack

@@ -1,0 +1,237 @@
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+)
+
+// A Packet is one IP packet of a capture.
+type Packet struct {
+	Interface     int       // counted from 0 over the whole file, its sections one after another
+	InterfaceName string    // empty where the file gives none, as pcap never does
+	Time          time.Time // in UTC; zero where the file gives none (simple packet blocks)
+	Data          []byte    // from the IP header on, without link header and padding; the caller owns it
+	Truncated     bool      // the capture kept less than the packet had
+	Comments      []string  // pcapng only
+}
+
+// A Reader reads the IP packets of a capture. One goroutine may use it.
+type Reader struct {
+	src     source
+	file    io.Closer // what Open opened, else nil
+	skipped int
+}
+
+// A source is one of the two formats.
+type source interface {
+	// next returns the next frame as it was captured, and io.EOF after the last.
+	next() (frame, error)
+	// names returns the interfaces met so far.
+	names() []string
+}
+
+// A frame is what a source gives: a packet with its link header.
+type frame struct {
+	data     []byte
+	info     gopacket.CaptureInfo
+	link     layers.LinkType
+	iface    int
+	name     string
+	comments []string
+}
+
+// Open reads a capture file. Close closes it.
+func Open(file string) (*Reader, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	r, err := NewReader(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	r.file = f
+	return r, nil
+}
+
+// NewReader reads a capture, pcap or pcapng, of either byte order, plain or
+// compressed by gzip. The caller keeps r.
+func NewReader(r io.Reader) (*Reader, error) {
+	src, err := newSource(r)
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", noEOF(err))
+	}
+	return &Reader{src: src}, nil
+}
+
+// The first bytes of what we read; a pcapng section header is the same in both
+// byte orders.
+var (
+	magicGzip = []byte{0x1f, 0x8b}
+	magicNg   = []byte{0x0a, 0x0d, 0x0d, 0x0a}
+)
+
+func newSource(r io.Reader) (source, error) {
+	b := bufio.NewReader(r)
+	magic, err := b.Peek(4)
+	switch {
+	case err != nil:
+		return nil, err
+	case bytes.HasPrefix(magic, magicGzip):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, err
+		}
+		b = bufio.NewReader(z)
+		if magic, err = b.Peek(4); err != nil {
+			return nil, err
+		}
+	}
+	if bytes.Equal(magic, magicNg) {
+		return newNg(b)
+	}
+	return newPcap(b)
+}
+
+// Next returns the next IP packet, and io.EOF after the last. Frames of other
+// protocols (ARP, say) are passed over and counted. An unknown link type is an
+// error that names it, a broken file one too; after an error there is no way on.
+func (r *Reader) Next() (Packet, error) {
+	for {
+		f, err := r.src.next()
+		if err == io.EOF {
+			return Packet{}, io.EOF
+		}
+		if err != nil {
+			return Packet{}, fmt.Errorf("capture: %w", err)
+		}
+		if !supported(f.link) {
+			return Packet{}, fmt.Errorf("capture: interface %d %q: %w", f.iface, f.name, unsupported(f.link))
+		}
+		if ip, whole, ok := stripLink(f.link, f.data); ok {
+			return f.packet(ip, whole), nil
+		}
+		r.skipped++
+	}
+}
+
+func (f *frame) packet(ip []byte, whole bool) Packet {
+	return Packet{
+		Interface:     f.iface,
+		InterfaceName: f.name,
+		Time:          f.info.Timestamp,
+		Data:          ip,
+		Truncated:     !whole || f.info.CaptureLength < f.info.Length,
+		Comments:      f.comments,
+	}
+}
+
+// Skipped returns how many frames held no IP packet so far.
+func (r *Reader) Skipped() int { return r.skipped }
+
+// Interfaces returns the names of the interfaces met so far, by their numbers.
+// Usually all of them are known once the first packet is read.
+func (r *Reader) Interfaces() []string { return r.src.names() }
+
+// Close closes the file that Open opened.
+func (r *Reader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}
+
+// pcapSource reads pcap: one interface, no name.
+type pcapSource struct{ r *pcapgo.Reader }
+
+func newPcap(r io.Reader) (source, error) {
+	p, err := pcapgo.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	if !supported(p.LinkType()) {
+		return nil, unsupported(p.LinkType())
+	}
+	return &pcapSource{p}, nil
+}
+
+func (s *pcapSource) next() (frame, error) {
+	data, info, err := s.r.ReadPacketData()
+	return frame{data: data, info: info, link: s.r.LinkType()}, err
+}
+
+func (s *pcapSource) names() []string { return []string{""} }
+
+// ngSource reads pcapng. Each section numbers its interfaces from 0; ours go on
+// from the interfaces of the sections before.
+type ngSource struct {
+	r    *pcapgo.NgReader
+	all  []string
+	base int // interfaces in the sections before
+}
+
+func newNg(r io.Reader) (source, error) {
+	s := new(ngSource)
+	ng, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{
+		WantMixedLinkType:  true,
+		SectionEndCallback: s.sectionEnd,
+	})
+	s.r = ng
+	return s, err
+}
+
+// sectionEnd is called with the interfaces of a section as the next one begins.
+func (s *ngSource) sectionEnd(ifaces []pcapgo.NgInterface, _ pcapgo.NgSectionInfo) {
+	for _, i := range ifaces[len(s.all)-s.base:] {
+		s.all = append(s.all, i.Name)
+	}
+	s.base = len(s.all)
+}
+
+func (s *ngSource) next() (frame, error) {
+	data, info, opts, err := s.r.ReadPacketDataWithOptions()
+	if err != nil {
+		return frame{}, err
+	}
+	s.meet()
+	iface, err := s.r.Interface(info.InterfaceIndex)
+	if err != nil {
+		return frame{}, err
+	}
+	return frame{
+		data:     data,
+		info:     info,
+		link:     iface.LinkType,
+		iface:    s.base + info.InterfaceIndex,
+		name:     iface.Name,
+		comments: opts.Comments,
+	}, nil
+}
+
+// meet takes down the names of interfaces that are new in this section.
+func (s *ngSource) meet() {
+	for i := len(s.all) - s.base; i < s.r.NInterfaces(); i++ {
+		iface, _ := s.r.Interface(i)
+		s.all = append(s.all, iface.Name)
+	}
+}
+
+func (s *ngSource) names() []string { return s.all }
+
+// noEOF keeps an end inside the head from looking like the end of a capture.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
+)
+
+// A SegmentMatch is what `segment` says of a segment's kinds. The zero value
+// matches everything.
+type SegmentMatch struct {
+	Any     []Conj          // alternatives; none at all means every segment
+	Exclude conntrack.Kinds // and none of these
+}
+
+// A Conj is one alternative: "ack+!ack-of-fin".
+type Conj struct {
+	All  conntrack.Kinds // each of these
+	None conntrack.Kinds // and none of these
+}
+
+// Match tells whether a segment of these kinds is meant.
+func (m SegmentMatch) Match(kinds conntrack.Kinds) bool {
+	if kinds.Any(m.Exclude) {
+		return false
+	}
+	for _, c := range m.Any {
+		if c.Match(kinds) {
+			return true
+		}
+	}
+	return len(m.Any) == 0
+}
+
+// Match tells whether a segment of these kinds is meant.
+func (c Conj) Match(kinds conntrack.Kinds) bool { return kinds.All(c.All) && !kinds.Any(c.None) }
+
+// String is the match as a rule file writes it.
+func (m SegmentMatch) String() string {
+	parts := make([]string, len(m.Any))
+	for i, c := range m.Any {
+		parts[i] = c.String()
+	}
+	return strings.Join(append(parts, negated(m.Exclude)...), ", ")
+}
+
+// String is the alternative as a rule file writes it.
+func (c Conj) String() string {
+	return strings.Join(append(c.All.Append(nil), negated(c.None)...), "+")
+}
+
+func negated(kinds conntrack.Kinds) []string {
+	names := kinds.Append(nil)
+	for i := range names {
+		names[i] = "!" + names[i]
+	}
+	return names
+}
+
+// readSegment reads one element or a list of them. "!kind" by itself excludes.
+func readSegment(v tomldoc.Value) (m SegmentMatch) {
+	var places []tomldoc.Value // of m.Any
+	for _, item := range v.List() {
+		c, ok := readConj(item)
+		switch {
+		case !ok:
+		case c.All == 0 && !strings.Contains(item.Any().(string), "+"):
+			m.Exclude |= c.None
+		default:
+			m.Any = append(m.Any, c)
+			places = append(places, item)
+		}
+	}
+	for i, c := range m.Any {
+		if both := c.All & m.Exclude; both != 0 {
+			places[i].Errorf("%q can never match: the list excludes %s", c, both)
+		}
+	}
+	return m
+}
+
+func readConj(v tomldoc.Value) (c Conj, ok bool) {
+	text, ok := v.Text()
+	if !ok {
+		return c, false
+	}
+	for word := range strings.SplitSeq(text, "+") {
+		name, not := strings.CutPrefix(strings.TrimSpace(word), "!")
+		kind, known := conntrack.ParseKind(name)
+		if !known {
+			v.Errorf("%w", unknown("segment kind", name, conntrack.KindNames()))
+			return c, false
+		}
+		if not {
+			c.None |= conntrack.KindsOf(kind)
+		} else {
+			c.All |= conntrack.KindsOf(kind)
+		}
+	}
+	if both := c.All & c.None; both != 0 {
+		v.Errorf("%q can never match: %s and !%s", text, both, both)
+		return c, false
+	}
+	return c, true
+}
+
+// unknown is the error about a word that is none of names.
+func unknown(what, word string, names []string) error {
+	if name := tomldoc.Closest(word, names); name != "" {
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, word, name)
+	}
+	if len(names) > 10 {
+		return fmt.Errorf("unknown %s %q", what, word)
+	}
+	return fmt.Errorf("unknown %s %q; there is %s", what, word, strings.Join(names, ", "))
+}
