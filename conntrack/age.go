@@ -85,11 +85,6 @@ func (t *Table) evict(now time.Duration) {
 	}
 }
 
-// changed reports a change of state and keeps the lists in order.
-func (t *Table) changed(st *step, d Dir, from, to State, why Cause) {
-	t.cfg.Observer.Changed(st.c, d, from, to, why)
-}
-
 // settled looks at the connection once a segment has been taken in: it may
 // have closed, or come back from it, or belong into another list.
 func (st *step) settled() {
@@ -126,10 +121,26 @@ func (st *step) enterTimeWait(d Dir) {
 	st.schedule(st.now + timeWait)
 }
 
-// silentAt is when an endpoint that had to retransmit by then must be gone:
-// twice its last interval, and half of one for a slow timer wheel.
+// The longest wait of Linux between two retransmissions (TCP_RTO_MAX), and the
+// shortest after which we call an endpoint silent: its first interval may be a
+// tail loss probe's, and says little about the timeout that follows.
+const (
+	rtoMax   = 120 * time.Second
+	silence  = time.Second
+	slowness = 8 // the timer wheel is late by up to an eighth
+)
+
+// silentAt is when an endpoint that had to retransmit by then must be gone.
 func (x *Endpoint) silentAt() time.Duration {
-	return x.resent + 2*x.gap + x.gap/2 + 500*time.Millisecond
+	next := min(2*x.gap, rtoMax)
+	return x.resent + max(next+next/slowness, silence)
+}
+
+// arm has the table look at an endpoint when its timer runs out.
+func (st *step) arm(d Dir) {
+	if at, ok := st.c.ends[d].timer(); ok {
+		st.schedule(at)
+	}
 }
 
 // NextTimer is when Expire has something to do; ok is false if never.
@@ -156,31 +167,35 @@ func (t *Table) Expire(now time.Duration, limit int) {
 }
 
 func (st *step) expire() {
-	c := st.c
-	for d := range c.ends {
-		x := &c.ends[d]
+	for d := range st.c.ends {
+		at, ok := st.c.ends[d].timer()
 		switch {
-		case x.state == TimeWait:
-			st.expireAt(Dir(d), x.moved+timeWait)
-		case x.state != Closed && x.gap > 0 && x.una != x.nxt:
-			st.expireAt(Dir(d), x.silentAt())
+		case !ok:
+		case st.now < at:
+			st.schedule(at)
+		default:
+			st.move(Dir(d), Closed, ByTimer)
 		}
 	}
 	st.settled()
+	c := st.c
 	if !c.gone {
 		return
 	}
-	if forget := c.seen + remembered; st.now < forget {
+	if forget := max(c.seen, c.filed) + remembered; st.now < forget {
 		st.schedule(forget)
 		return
 	}
 	st.t.remove(c)
 }
 
-func (st *step) expireAt(d Dir, at time.Duration) {
-	if st.now < at {
-		st.schedule(at)
-		return
+// timer is when the endpoint is gone unless something happens first.
+func (x *Endpoint) timer() (at time.Duration, ok bool) {
+	switch {
+	case x.state == TimeWait:
+		return x.moved + timeWait, true
+	case x.state != Closed && x.gap > 0 && x.una != x.nxt:
+		return x.silentAt(), true
 	}
-	st.move(d, Closed, ByTimer)
+	return 0, false
 }

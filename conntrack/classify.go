@@ -23,13 +23,16 @@ func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
 		k |= KindsOf(KindData)
 	}
 	if s.has(wire.FIN) && !s.has(wire.RST) {
-		k |= c.classifyFin(d)
-	}
-	if s.has(wire.ACK) && !s.has(wire.RST) && y.has(sentFin) && y.fin.Less(s.Ack) {
-		k |= c.classifyAckOfFin(d)
+		k |= KindsOf(KindFin)
 	}
 	if c.isStale(d, s) {
 		return k | KindsOf(KindStale) | x.classifyAnswer(s)
+	}
+	if k.Has(KindFin) {
+		k |= c.classifyFin(d)
+	}
+	if s.has(wire.ACK) && !s.has(wire.RST) && y.has(sentFin) && !y.has(prior) && y.fin.Less(s.Ack) {
+		k |= c.classifyAckOfFin(d)
 	}
 	if probe := x.classifyProbe(s); probe != 0 {
 		return k | probe
@@ -45,9 +48,9 @@ func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
 
 func (c *Conn) classifyFin(d Dir) Kinds {
 	if c.closers == 0 || c.closer == d {
-		return KindsOf(KindFin, KindFirstFin)
+		return KindsOf(KindFirstFin)
 	}
-	return KindsOf(KindFin, KindSecondFin)
+	return KindsOf(KindSecondFin)
 }
 
 // classifyAckOfFin: the last ACK is what lets an endpoint leave LAST_ACK. In a
@@ -110,7 +113,7 @@ func (x *Endpoint) classifyAnswer(s *Segment) (k Kinds) {
 // classifySpan places the segment in the sequence space its sender has used.
 func (x *Endpoint) classifySpan(s *Segment) Kinds {
 	switch {
-	case !x.has(sentSyn):
+	case !x.has(sentSyn) || x.has(prior):
 		return 0
 	case s.Seq.Less(x.nxt):
 		return KindsOf(KindRetransmission)
@@ -123,13 +126,28 @@ func (x *Endpoint) classifySpan(s *Segment) Kinds {
 // isStale tells whether the segment belongs to the incarnation before this
 // one: the endpoint is still the old one, or the numbers are.
 func (c *Conn) isStale(d Dir, s *Segment) bool {
-	x := &c.ends[d]
-	if x.has(prior) {
-		return true
+	x, y := &c.ends[d], &c.ends[d.Peer()]
+	switch {
+	case x.has(prior):
+		return !y.answeredBy(s)
+	case !x.has(sentSyn) && x.state == Closed && !s.has(wire.SYN|wire.RST):
+		return y.foreign(s)
 	}
 	old := c.old[d]
 	if old.From == old.To || s.has(wire.SYN) || !x.has(sentSyn) {
 		return false
 	}
 	return seq.InRange(s.Seq, old.From, old.To.Add(1)) && !seq.InRange(s.Seq, x.iss, x.nxt.Add(1))
+}
+
+// answeredBy tells whether a segment from a host that was thought to have the old
+// socket still speaks to y's SYN: it takes it, refuses it, or opens as well.
+func (y *Endpoint) answeredBy(s *Segment) bool {
+	switch {
+	case s.has(wire.SYN) && !s.has(wire.ACK):
+		return true
+	case s.has(wire.SYN | wire.RST):
+		return s.has(wire.ACK) && s.Ack == y.iss.Add(1)
+	}
+	return false
 }

@@ -57,6 +57,9 @@ type Conn struct {
 	ends        [2]Endpoint
 }
 
+// Key is the connection's 4-tuple.
+func (c *Conn) Key() Key { return c.key }
+
 // Ordinal counts the connections of a table in the order of their SYNs, from 1.
 func (c *Conn) Ordinal() uint64 { return c.ordinal }
 
@@ -132,6 +135,7 @@ const (
 	challenged                   // has been given a segment that asks for a challenge ACK
 	pastFin                      // its FIN was sent after it had received the peer's
 	blind                        // more out-of-order ranges arrived than are kept
+	ackedMuch                    // more was acknowledged to it than any window holds
 	hasTS                        // tsRecent is valid
 	sentAck                      // acked, rawWnd and edge are valid
 )

@@ -45,11 +45,15 @@ func (st *step) move(d Dir, to State, why Cause) {
 	if why == ByDelivery {
 		x.moved = st.now
 	}
+	st.t.cfg.Observer.Changed(st.c, d, from, to, why)
 	if to == TimeWait {
 		st.enterTimeWait(d)
 	}
-	st.t.changed(st, d, from, to, why)
 }
+
+// crossed tells whether x may have sent what we see now before it was given
+// what we delivered to it last.
+func (st *step) crossed(x *Endpoint) bool { return st.now-x.moved <= crossing }
 
 // sent takes a segment as proof about its sender.
 func (st *step) sent(d Dir, s *Segment) {
@@ -64,10 +68,11 @@ func (st *step) sent(d Dir, s *Segment) {
 		st.sentSynAck(d, s)
 	case s.has(wire.SYN):
 		st.sentSyn(d, s)
-	case x.has(prior):
-		// The old incarnation's socket: its numbers say nothing of this one.
 	default:
 		st.sentOther(d, s)
+	}
+	if !x.has(sentSyn) {
+		return
 	}
 	st.paceOf(x, s)
 	if end := s.End(); x.nxt.Less(end) {
@@ -93,14 +98,14 @@ func (x *Endpoint) advertise(s *Segment) {
 
 // sentReset: a RST means that there is no socket any more, with two
 // exceptions (RFC 9293, section 3.10.7.3 and .4): in SYN_SENT it refuses an
-// unacceptable acknowledgment, and so does the listener for a request in
-// SYN_RCVD, where the RST carries that wrong number.
+// unacceptable acknowledgment, and so it does in SYN_RCVD, where the RST carries
+// that wrong number (tcp_check_req, tcp_rcv_state_process).
 func (st *step) sentReset(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
 	case x.state == SynSent:
 		return
-	case x.state == SynRcvd && x.has(passive|sentSyn) && !s.has(wire.ACK) && s.Seq != x.nxt:
+	case x.state == SynRcvd && x.has(sentSyn) && !s.has(wire.ACK) && s.Seq != x.nxt:
 		return
 	}
 	st.move(d, Closed, BySending)
@@ -110,31 +115,47 @@ func (st *step) sentReset(d Dir, s *Segment) {
 // delivered one already has crossed it, and both opens are active.
 func (st *step) sentSyn(d Dir, s *Segment) {
 	x := &st.c.ends[d]
+	again := x.has(sentSyn) && !x.has(prior) && x.iss == s.Seq
+	if x.has(prior) {
+		*x = Endpoint{state: x.state}
+	}
 	x.offer(s)
-	if x.has(sentSyn) && x.iss == s.Seq {
-		return
-	}
-	x.start(s)
-	if x.state == SynRcvd {
+	switch {
+	case again && x.state == Closed && !x.has(gotSyn) && !st.crossed(x):
+		st.move(d, SynSent, Evidence) // thought to have given up
+	case again:
+	case x.state == SynRcvd && x.has(gotSyn):
+		x.start(s)
 		x.clear(passive)
-		return
+	default:
+		x.start(s)
+		st.move(d, SynSent, BySending)
 	}
-	st.move(d, SynSent, BySending)
 }
 
 // sentSynAck: the sender has received a SYN and answers it.
 func (st *step) sentSynAck(d Dir, s *Segment) {
 	x := &st.c.ends[d]
-	if x.has(sentSyn) && !x.has(prior) && x.iss == s.Seq {
+	switch {
+	case x.has(sentSyn|prior) && x.iss == s.Seq:
+		return // the old incarnation's listener still waits for its ACK
+	case x.has(sentSyn) && x.iss == s.Seq:
 		st.sentSynAckAgain(d, s)
 		return
 	}
+	dead := x.state == Closed && x.has(gotSyn) && x.rcv == s.Ack && st.crossed(x)
+	why := BySending
+	if x.state != Closed && x.state != SynRcvd {
+		why = Evidence
+	}
 	if x.has(prior) || x.state != SynRcvd {
-		*x = Endpoint{state: x.state, facts: passive} // in place of whatever was there
+		*x = Endpoint{state: x.state, facts: passive, moved: x.moved} // in place of whatever was there
 	}
 	x.start(s)
 	x.answer(s)
-	st.move(d, SynRcvd, BySending)
+	if !dead { // else the RST that we delivered has crossed it
+		st.move(d, SynRcvd, why)
+	}
 }
 
 // sentSynAckAgain: a listener that repeats its SYN-ACK has not taken the ACK
@@ -145,8 +166,8 @@ func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 	case x.state == SynSent: // both opens are active
 		x.answer(s)
 		st.move(d, SynRcvd, BySending)
-	case x.state != SynRcvd && x.has(passive) && x.nxt == x.iss.Add(1) && st.now-x.moved > crossing:
-		x.una, x.rcv = x.iss, s.Ack
+	case x.state != SynRcvd && x.has(passive) && x.nxt == x.iss.Add(1) && !st.crossed(x):
+		x.una, x.rcv, x.ooo = x.iss, s.Ack, ranges{}
 		x.clear(gotFin | heardFin)
 		st.move(d, SynRcvd, Evidence)
 	}
@@ -156,17 +177,20 @@ func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 func (x *Endpoint) answer(s *Segment) {
 	x.offer(s)
 	x.agree(s)
-	if !x.has(gotSyn) {
+	switch {
+	case !x.has(gotSyn):
 		x.irs, x.rcv = s.Ack.Add(minusOne), s.Ack
 		x.set(gotSyn)
+	case x.rcv.Less(s.Ack):
+		x.rcv = s.Ack // with the data of a SYN (RFC 7413)
 	}
 }
 
 // sentOther: no SYN, no RST. Whoever sends it has a socket.
 func (st *step) sentOther(d Dir, s *Segment) {
 	x := &st.c.ends[d]
-	if !st.c.ends[d].has(sentSyn) {
-		st.c.ends[d].pickUp(s)
+	if !x.has(sentSyn) && !st.sentUnopened(d, s) {
+		return
 	}
 	st.revive(d, s)
 	if s.has(wire.ACK) {
@@ -175,10 +199,39 @@ func (st *step) sentOther(d Dir, s *Segment) {
 	if s.has(wire.FIN) {
 		st.sentFin(d, s)
 	}
-	if x.state == SynRcvd && (s.Len > 0 || s.has(wire.FIN)) {
-		x.una = x.iss.Add(1)
+}
+
+// sentUnopened: an endpoint that has not sent a SYN on this connection sends
+// something else. It tells whether x has numbers now.
+func (st *step) sentUnopened(d Dir, s *Segment) bool {
+	x, y := &st.c.ends[d], &st.c.ends[d.Peer()]
+	wait := st.c.old[d]
+	switch {
+	case x.state == SynRcvd && wait.From != wait.To && s.Seq == wait.To:
+		// TIME_WAIT would have taken the SYN, but nobody listens: it answers
+		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN).
+		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
+		x.pickUp(s)
+		x.irs, x.rcv = s.Ack.Add(minusOne), s.Ack
+		x.set(gotSyn)
+		st.move(d, TimeWait, Evidence)
+	case x.state == SynRcvd && s.bare():
+		return false // the ACK before the SYN of a split handshake
+	case y.foreign(s):
+		x.pickUp(s)
+		x.set(prior)
+		st.move(d, Established, Evidence)
+	default:
+		x.pickUp(s)
 		st.move(d, Established, Evidence)
 	}
+	return true
+}
+
+// foreign tells whether a segment sent to y, which is opening, speaks of another
+// incarnation: it acknowledges what y has not sent in this one.
+func (y *Endpoint) foreign(s *Segment) bool {
+	return y.state == SynSent && s.has(wire.ACK) && !seq.InRange(s.Ack, y.iss.Add(1), y.nxt.Add(1))
 }
 
 // revive corrects a state in which the endpoint could not have sent this.
@@ -189,9 +242,20 @@ func (st *step) revive(d Dir, s *Segment) {
 		x.irs, x.rcv, x.una = s.Ack.Add(minusOne), s.Ack, x.iss.Add(1)
 		x.set(gotSyn)
 		st.move(d, Established, Evidence)
-	case x.state == Closed && st.now-x.moved > crossing:
+	case x.state == SynRcvd && x.beyondRequest(s):
+		x.una = x.iss.Add(1)
+		st.move(d, Established, Evidence)
+	case x.state == Closed && !st.crossed(x):
 		st.move(d, x.settle(), Evidence)
 	}
+}
+
+// beyondRequest tells whether the segment shows that the ACK of x's SYN has
+// arrived. A listener's request sends nothing and takes nothing else; a socket
+// after a simultaneous open may send its FIN (RFC 9293, section 3.10.4).
+func (x *Endpoint) beyondRequest(s *Segment) bool {
+	more := s.Len > 0 || s.has(wire.ACK) && x.has(gotSyn) && x.rcv.Less(s.Ack)
+	return more || x.has(passive) && s.has(wire.FIN)
 }
 
 // sentAck holds the acknowledgment against what the model thinks x has received.
@@ -203,12 +267,14 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		x.set(gotSyn)
 	case x.rcv.Less(s.Ack):
 		x.rcv = x.ooo.advance(s.Ack)
-		if !x.has(gotFin) && y.has(sentFin) && !y.has(prior) && y.fin.Less(s.Ack) {
+		if !x.has(heardFin) && y.has(sentFin) && !x.has(prior) && !y.has(prior) {
 			x.finAt = y.fin
 			x.set(heardFin)
+		}
+		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
 			st.receivedFin(d, Evidence)
 		}
-	case s.Ack.Less(x.rcv) && st.now-x.moved > crossing:
+	case s.Ack.Less(x.rcv) && !st.crossed(x):
 		x.rcv = s.Ack
 		if x.has(gotFin) && s.Ack.LessEq(x.finAt) {
 			x.clear(gotFin | heardFin | pastFin)
@@ -219,29 +285,40 @@ func (st *step) sentAck(d Dir, s *Segment) {
 
 // sentFin: x closes its direction.
 func (st *step) sentFin(d Dir, s *Segment) {
-	c, x := st.c, &st.c.ends[d]
+	x := &st.c.ends[d]
 	if x.has(sentFin) && x.fin == s.fin() {
-		if x.fin.Less(x.una) && st.now-x.moved > crossing {
+		if x.fin.Less(x.una) && !st.crossed(x) {
 			x.una = x.fin // it was not told, or did not believe it
 			st.move(d, x.settle(), Evidence)
 		}
 		return
 	}
+	why := BySending
+	if x.has(sentFin) {
+		why = Evidence // another FIN: its first was not what it seemed
+	} else if !x.has(prior) {
+		st.c.closes(d, s)
+	}
 	x.fin = s.fin()
 	x.set(sentFin)
-	y := &c.ends[d.Peer()]
-	if c.closers == 0 {
-		c.closer = d
-	} else if c.closer != d && s.Ack.LessEq(y.fin) {
-		c.simClose = true
-	}
-	if c.closers < 2 {
-		c.closers++
-	}
 	if x.has(gotFin) && x.finAt.Less(s.Ack) {
 		x.set(pastFin)
 	}
-	st.move(d, x.settle(), BySending)
+	if x.state != Closed { // else a RST that we delivered has crossed it
+		st.move(d, x.settle(), why)
+	}
+}
+
+// closes notes the first FIN of an endpoint.
+func (c *Conn) closes(d Dir, s *Segment) {
+	y := &c.ends[d.Peer()]
+	switch {
+	case c.closers == 0:
+		c.closer = d
+	case s.Ack.LessEq(y.fin):
+		c.simClose = true
+	}
+	c.closers++
 }
 
 // settle is the state that follows from which FINs x has sent, got and had
@@ -278,7 +355,7 @@ func (x *Endpoint) start(s *Segment) {
 
 // offer notes the options of x's own SYN.
 func (x *Endpoint) offer(s *Segment) {
-	x.scale = s.Scale
+	x.scale = min(s.Scale, maxScale)
 	x.facts &^= offersScale | offersTS
 	if s.HasScale {
 		x.set(offersScale)
@@ -303,12 +380,15 @@ func (x *Endpoint) agree(s *Segment) {
 // maxScale is the largest window shift (RFC 7323, section 2.3).
 const maxScale = 14
 
+// widest is a window that nothing falls out of.
+const widest = 1 << 30
+
 // pickUp begins x in the middle of a connection. Its scaling is unknown; the
 // largest shift makes the window that we think it accepts too wide, not too narrow.
 func (x *Endpoint) pickUp(s *Segment) {
 	x.iss, x.una, x.nxt = s.Seq.Add(minusOne), s.Seq, s.Seq
-	x.scale = maxScale
-	x.set(sentSyn | scales)
+	x.scale, x.peerWnd, x.maxWnd = maxScale, widest, widest
+	x.set(sentSyn | scales | ackedMuch)
 	if s.HasTS {
 		x.set(timestamps)
 	}
@@ -318,7 +398,8 @@ func (x *Endpoint) pickUp(s *Segment) {
 // endpoint must retransmit, at most at twice the last interval (RFC 6298,
 // section 5.5), and one that does not is gone. Window probes count too.
 func (st *step) paceOf(x *Endpoint, s *Segment) {
-	if s.Seq.Add(1) != x.una && (x.una.Less(s.Seq) || s.End().LessEq(x.una)) {
+	probe := s.Seq.Add(1) == x.una && x.una != x.nxt
+	if !probe && (x.una.Less(s.Seq) || s.End().LessEq(x.una)) {
 		return
 	}
 	if x.resent > 0 && s.Seq.Less(x.nxt) {

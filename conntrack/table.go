@@ -32,6 +32,8 @@ type Observer interface {
 	// Changed: an inferred state has changed; the endpoint d has the new one already.
 	Changed(c *Conn, d Dir, from, to State, why Cause)
 	// Closed: no endpoint has the connection any more, or it is forgotten first.
+	// An endpoint that turns out to live comes back by a Changed with the cause
+	// Evidence, and its end is reported again.
 	Closed(c *Conn, why Reason)
 	// Removed: c is about to be used for another connection.
 	Removed(c *Conn)
@@ -114,6 +116,29 @@ func (t *Table) Find(src, dst netip.AddrPort) (*Conn, Dir) {
 	return c, c.dir(low)
 }
 
+// FindPacket is Find for a segment as it lies in a packet.
+func (t *Table) FindPacket(p *wire.Packet) (*Conn, Dir) {
+	var src, dst [16]byte
+	p.Addrs16(&src, &dst)
+	k, low := KeyOf(&src, &dst, p.SrcPort(), p.DstPort())
+	c := t.find(&k)
+	if c == nil {
+		return nil, 0
+	}
+	return c, c.dir(low)
+}
+
+// At is the connection with an Index, or nil if none has it.
+func (t *Table) At(index int) *Conn {
+	if index < 1 || index > len(t.chunks)*chunk {
+		return nil
+	}
+	if c := t.at(uint32(index)); c.ordinal != 0 {
+		return c
+	}
+	return nil
+}
+
 // All calls f for each connection until it returns false, in the order of
 // their places in the table.
 func (t *Table) All(f func(*Conn) bool) {
@@ -130,23 +155,32 @@ func (t *Table) All(f func(*Conn) bool) {
 // returns the connection, nil if the segment belongs to none and begins none,
 // its direction and what it is. p says from where to where.
 func (t *Table) Sent(now time.Duration, side int, p *wire.Packet, s *Segment) (*Conn, Dir, Kinds) {
+	c, d := t.Meet(now, side, p, s)
+	if c == nil {
+		return nil, 0, KindsOf(KindRst)
+	}
+	return c, d, t.SentOn(now, c, d, s)
+}
+
+// Meet is the first half of Sent: it finds the connection that a segment belongs to, or
+// begins one, and leaves the endpoints as they are. A RST begins none.
+func (t *Table) Meet(now time.Duration, side int, p *wire.Packet, s *Segment) (*Conn, Dir) {
 	var src, dst [16]byte
 	p.Addrs16(&src, &dst)
 	k, low := KeyOf(&src, &dst, p.SrcPort(), p.DstPort())
 	c := t.find(&k)
 	switch {
 	case c == nil && s.has(wire.RST):
-		return nil, 0, KindsOf(KindRst)
+		return nil, 0
 	case c == nil:
 		c = t.open(now, side, k, low, s, nil)
 	case c.reborn(c.dir(low), s):
 		c = t.open(now, side, k, low, s, c)
 	}
-	d := c.dir(low)
-	return c, d, t.SentOn(now, c, d, s)
+	return c, c.dir(low)
 }
 
-// SentOn is Sent for a further segment of a packet whose connection is known.
+// SentOn is the second half: the endpoint that sends in direction d has sent s.
 func (t *Table) SentOn(now time.Duration, c *Conn, d Dir, s *Segment) Kinds {
 	kinds := c.classify(d, s)
 	st := step{t, c, now}
@@ -179,16 +213,16 @@ func (c *Conn) reborn(d Dir, s *Segment) bool {
 		return false
 	}
 	switch {
+	case x.has(sentSyn) && !x.has(prior):
+		// Who had no answer may be thought to have given up, and go on.
+		return s.Seq != x.iss || c.gone && (x.has(gotSyn) || x.gap == 0)
 	case c.gone:
 		return true
-	case x.has(sentSyn) && !x.has(prior):
-		return s.Seq != x.iss
-	case x.state == SynRcvd && x.has(passive):
-		return false // it crossed the SYN that we have delivered
-	case x.state == Closed:
-		return y.state != SynSent // else: a simultaneous open
+	case y.state == SynSent:
+		return false // a simultaneous open
 	}
-	return true
+	// Else it has crossed the SYN that we have delivered, or it is new.
+	return x.state != SynRcvd || !x.has(passive) || x.has(prior)
 }
 
 // open begins a connection with a segment, in place of old if there is one.
@@ -222,6 +256,8 @@ func (t *Table) open(now time.Duration, side int, k Key, fromLow bool, s *Segmen
 	}
 	t.insert(c)
 	t.file(now, c)
+	st := step{t, c, now}
+	st.arm(FromServer) // an earlier incarnation's socket brings its timer along
 	return c
 }
 
@@ -260,8 +296,8 @@ func (c *Conn) pickUp(sender Dir, s *Segment) {
 	x.state, y.state = Established, Established
 	x.pickUp(s)
 	y.pickUp(&Segment{Seq: s.Ack, HasTS: s.HasTS})
-	y.irs, y.rcv = x.iss, s.Seq
-	y.edge = y.rcv.Add(1 << 30)
+	y.irs, y.rcv, y.acked = x.iss, s.Seq, s.Seq
+	y.edge = y.rcv.Add(widest)
 	y.set(gotSyn)
 }
 

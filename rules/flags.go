@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
 )
@@ -46,7 +47,7 @@ func (f *Flags) UnmarshalText(text []byte) error {
 	for _, letter := range string(text) {
 		flag := flagOf(letter)
 		if flag == 0 {
-			return fmt.Errorf("%q is no flag; the letters are %s", string(letter), flagLetters)
+			return noFlag(string(text), letter)
 		}
 		*f |= flag
 	}
@@ -59,6 +60,13 @@ func flagOf(letter rune) Flags {
 		return 1 << i
 	}
 	return 0
+}
+
+func noFlag(text string, letter rune) error {
+	if flagOf(unicode.ToUpper(letter)) != 0 {
+		return fmt.Errorf("flags are capitals; write %q", strings.ToUpper(text))
+	}
+	return fmt.Errorf("%q is no flag; the letters are %s", string(letter), flagLetters)
 }
 
 // A FlagMatch holds some flags of a segment against what is wanted.
@@ -122,7 +130,7 @@ func parseSigned(text string) (m FlagMatch, err error) {
 		flag := uint16(flagOf(letter))
 		switch {
 		case flag == 0:
-			return m, fmt.Errorf("%q is no flag; the letters are %s", string(letter), flagLetters)
+			return m, noFlag(text, letter)
 		case sign == ' ':
 			return m, fmt.Errorf(`%q has a sign only later; write "+%s"`, text, text)
 		case m.Care&flag != 0:

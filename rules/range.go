@@ -72,9 +72,9 @@ func parseRanges(text string, lo, hi int64) (Ranges, error) {
 
 // compared is the numbers from lo to hi that are op n.
 func compared(text, op string, n, lo, hi int64) (rs Ranges, err error) {
-	below, above := Range{lo, n - 1}, Range{n, hi}
-	if n < math.MaxInt64 {
-		above.Lo++
+	below, above := Range{lo, n - 1}, Range{1, 0}
+	if n < hi { // n + 1 might not exist otherwise
+		above = Range{n + 1, hi}
 	}
 	switch op {
 	case ">":
@@ -236,11 +236,22 @@ func (r DurationRange) Match(d time.Duration) bool { return r.Lo <= d && d <= r.
 
 // String is the range as a rule file writes it.
 func (r DurationRange) String() string {
-	if r.Hi == forever {
+	switch {
+	case r.Hi == forever && isNext(r.Lo):
+		return fmt.Sprintf(">%v", r.Lo-1)
+	case r.Hi == forever:
 		return fmt.Sprintf(">=%v", r.Lo)
+	case r.Lo == 0 && isNext(-r.Hi):
+		return fmt.Sprintf("<%v", r.Hi+1)
+	case r.Lo == 0:
+		return fmt.Sprintf("<=%v", r.Hi)
 	}
 	return fmt.Sprintf("%v-%v", r.Lo, r.Hi)
 }
+
+// isNext tells whether d is a nanosecond more than someone would have written: an
+// open end of a range.
+func isNext(d time.Duration) bool { return (d-1)%time.Microsecond == 0 }
 
 // DurationRanges are alternatives; none at all means every duration.
 type DurationRanges []DurationRange

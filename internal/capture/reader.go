@@ -186,8 +186,11 @@ func newNg(r io.Reader) (source, error) {
 		WantMixedLinkType:  true,
 		SectionEndCallback: s.sectionEnd,
 	})
+	if err != nil {
+		return nil, err
+	}
 	s.r = ng
-	return s, err
+	return s, nil
 }
 
 // sectionEnd is called with the interfaces of a section as the next one begins.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -17,7 +16,8 @@ import (
 )
 
 const (
-	// queueLen bounds the packets that wait to be written: 1.5 MB of segments.
+	// queueLen bounds the packets that wait to be written, and the memory kept
+	// for later ones: 1.5 MB each where packets are segments.
 	queueLen = 1024
 	// maxComment is what the length of a pcapng option can say.
 	maxComment = 1<<16 - 1
@@ -42,20 +42,19 @@ type Writer struct {
 	ng    *pcapgo.NgWriter
 	file  io.Closer // what Create opened, else nil
 	queue chan *record
+	free  chan *record // written ones, to be filled again
 	done  chan struct{}
 	err   atomic.Pointer[error] // the first, set by the writing goroutine
 }
 
-// A record is one packet on its way to the file. Packet takes it from the pool,
-// the writing goroutine gives it back.
+// A record is one packet on its way to the file. Packet takes it from the free
+// ones, the writing goroutine gives it back.
 type record struct {
 	iface   int
 	t       time.Duration
 	data    []byte
 	comment string
 }
-
-var records = sync.Pool{New: func() any { return new(record) }}
 
 // Create makes the file and a Writer on it; Close closes both.
 func Create(file string, opts Options, interfaces ...string) (*Writer, error) {
@@ -86,7 +85,13 @@ func New(w io.Writer, opts Options, interfaces ...string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
 	}
-	c := &Writer{start: opts.Start, ng: ng, queue: make(chan *record, queueLen), done: make(chan struct{})}
+	c := &Writer{
+		start: opts.Start,
+		ng:    ng,
+		queue: make(chan *record, queueLen),
+		free:  make(chan *record, queueLen),
+		done:  make(chan struct{}),
+	}
 	go c.run()
 	return c, nil
 }
@@ -124,7 +129,7 @@ func rawInterface(name string) pcapgo.NgInterface {
 // copied before Packet returns. It waits while the queue is full. It must not be
 // called after Close.
 func (w *Writer) Packet(iface int, t time.Duration, data []byte, comment string) {
-	r := records.Get().(*record)
+	r := w.get()
 	r.iface, r.t, r.comment = iface, t, comment
 	r.data = append(r.data[:0], data...)
 	w.queue <- r
@@ -158,8 +163,26 @@ func (w *Writer) run() {
 		if w.err.Load() == nil {
 			w.fail(w.write(r))
 		}
-		r.comment = ""
-		records.Put(r)
+		w.put(r)
+	}
+}
+
+// get returns a free record, or a new one when all are on their way.
+func (w *Writer) get() *record {
+	select {
+	case r := <-w.free:
+		return r
+	default:
+		return new(record)
+	}
+}
+
+// put makes a record free. There is room for as many as can wait.
+func (w *Writer) put(r *record) {
+	r.comment = ""
+	select {
+	case w.free <- r:
+	default:
 	}
 }
 
@@ -186,8 +209,8 @@ func (w *Writer) write(r *record) error {
 // fail keeps the first error.
 func (w *Writer) fail(err error) {
 	if err != nil {
-		err = fmt.Errorf("capture: %w", err)
-		w.err.CompareAndSwap(nil, &err)
+		told := fmt.Errorf("capture: %w", err) // its own variable, or each call would allocate
+		w.err.CompareAndSwap(nil, &told)
 	}
 }
 

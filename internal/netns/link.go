@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -11,10 +12,7 @@ import (
 
 // LinkUp brings a device up.
 func (n *NS) LinkUp(dev string) error {
-	link, err := n.route.LinkByName(dev)
-	if err == nil {
-		err = n.route.LinkSetUp(link)
-	}
+	err := n.onLink(dev, func(l netlink.Link) error { return n.route.LinkSetUp(l) })
 	if err != nil {
 		return fmt.Errorf("link %q up: %w", dev, err)
 	}
@@ -23,10 +21,7 @@ func (n *NS) LinkUp(dev string) error {
 
 // SetMTU sets a device's MTU, in bytes.
 func (n *NS) SetMTU(dev string, mtu int) error {
-	link, err := n.route.LinkByName(dev)
-	if err == nil {
-		err = n.route.LinkSetMTU(link, mtu)
-	}
+	err := n.onLink(dev, func(l netlink.Link) error { return n.route.LinkSetMTU(l, mtu) })
 	if err != nil {
 		return fmt.Errorf("link %q mtu %d: %w", dev, mtu, err)
 	}
@@ -37,14 +32,13 @@ func (n *NS) SetMTU(dev string, mtu int) error {
 // detection, no broadcast address, no peer. Once the device is up the kernel
 // adds the route of the prefix, unless that is the one address.
 func (n *NS) AddAddr(dev string, p netip.Prefix) error {
-	link, err := n.route.LinkByName(dev)
-	if err == nil {
-		err = n.route.AddrAdd(link, &netlink.Addr{
+	err := n.onLink(dev, func(l netlink.Link) error {
+		return n.route.AddrAdd(l, &netlink.Addr{
 			IPNet:     ipNet(p),
 			Flags:     unix.IFA_F_NODAD,
 			Broadcast: net.IPv4zero, // stands for none; nil would be made up from the mask
 		})
-	}
+	})
 	if err != nil {
 		return fmt.Errorf("address %v on %q: %w", p, dev, err)
 	}
@@ -54,18 +48,31 @@ func (n *NS) AddAddr(dev string, p netip.Prefix) error {
 // AddRoute sends dst through a device, directly, without a gateway. The default
 // routes are 0.0.0.0/0 and ::/0. The device has to be up.
 func (n *NS) AddRoute(dst netip.Prefix, dev string) error {
-	link, err := n.route.LinkByName(dev)
-	if err == nil {
-		err = n.route.RouteAdd(&netlink.Route{
-			LinkIndex: link.Attrs().Index,
+	err := n.onLink(dev, func(l netlink.Link) error {
+		return n.route.RouteAdd(&netlink.Route{
+			LinkIndex: l.Attrs().Index,
 			Dst:       ipNet(dst.Masked()),
 			Scope:     netlink.SCOPE_LINK,
 		})
-	}
+	})
 	if err != nil {
 		return fmt.Errorf("route %v dev %q: %w", dst, dev, err)
 	}
 	return nil
+}
+
+// onLink calls f with a device of the namespace.
+func (n *NS) onLink(dev string, f func(netlink.Link) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return os.ErrClosed
+	}
+	link, err := n.route.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	return f(link)
 }
 
 // ipNet says a prefix in the words of package net.

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -30,9 +31,11 @@ import (
 
 // An NS is one network namespace. Goroutines may share it.
 type NS struct {
-	ns    *os.File
-	route *netlink.Handle
-	diag  *diag
+	ns   *os.File
+	diag *diag
+
+	mu    sync.Mutex
+	route *netlink.Handle // nil once closed: a closed handle would act on the host
 }
 
 // New makes a network namespace and brings its loopback up. It needs
@@ -78,10 +81,8 @@ func (n *NS) enter() error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	err = conn.Control(func(fd uintptr) { failed = unix.Setns(int(fd), unix.CLONE_NEWNET) })
-	if err == nil {
-		err = failed
+	if conn.Control(func(fd uintptr) { err = unix.Setns(int(fd), unix.CLONE_NEWNET) }) != nil {
+		err = os.ErrClosed // Control has no other reason, and says it in a word of its own
 	}
 	if err != nil {
 		return fmt.Errorf("enter network namespace: %w", err)
@@ -96,9 +97,12 @@ func (n *NS) Close() error {
 	if n.diag != nil {
 		errs = append(errs, n.diag.close())
 	}
+	n.mu.Lock()
 	if n.route != nil {
 		n.route.Close()
+		n.route = nil
 	}
+	n.mu.Unlock()
 	if n.ns != nil {
 		errs = append(errs, n.ns.Close())
 	}
@@ -116,26 +120,29 @@ func onThread(enter, f func() error) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread()
-		home, e := threadNS()
-		if e != nil {
-			runtime.UnlockOSThread()
-			err = e
-			return
-		}
-		defer home.Close()
-		defer func() {
-			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-				runtime.UnlockOSThread()
-			}
-		}()
-		if err = enter(); err == nil {
-			err = errGoexit
-			err = f()
-		}
+		err = thereAndBack(enter, f) // unless f never returns
 	}()
 	<-done
 	return err
+}
+
+func thereAndBack(enter, f func() error) error {
+	runtime.LockOSThread()
+	home, err := threadNS()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	defer func() {
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	if err := enter(); err != nil {
+		return err
+	}
+	return f()
 }
 
 // threadNS opens the network namespace of the calling thread.

@@ -55,6 +55,11 @@ func TestNewIsEmptyAndApart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for i, n := range []*NS{a, b} {
+		if got, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", n.FD())); got != names[i] {
+			t.Errorf("FD refers to %q (%v), want %q", got, err, names[i])
+		}
+	}
 	outside, err := nsName()
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +84,8 @@ func TestDoReturns(t *testing.T) {
 	}
 }
 
-func TestDoAfterClose(t *testing.T) {
+// After Close nothing is done, least of all to the host.
+func TestAfterClose(t *testing.T) {
 	n := newNS(t)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
@@ -88,8 +94,15 @@ func TestDoAfterClose(t *testing.T) {
 	if err := n.Do(func() error { ran = true; return nil }); !errors.Is(err, os.ErrClosed) || ran {
 		t.Errorf("Do after Close: ran %v, error %v; want os.ErrClosed and nothing run", ran, err)
 	}
-	if _, err := n.Sockets(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("Sockets after Close: got %v, want os.ErrClosed", err)
+	_, sockets := n.Sockets()
+	lo := netip.MustParsePrefix("127.0.0.9/32") // nobody's, and harmless
+	for name, err := range map[string]error{
+		"Sockets": sockets, "Destroy": n.Destroy(Socket{}), "Sysctl": n.Sysctl("tcp_retries2", "3"), "LinkUp": n.LinkUp("lo"),
+		"AddAddr": n.AddAddr("lo", lo), "AddRoute": n.AddRoute(lo, "lo"), "Close": n.Close(),
+	} {
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s after Close: got %v, want os.ErrClosed", name, err)
+		}
 	}
 }
 

@@ -3,7 +3,10 @@ package netns
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Socket is one TCP socket as the kernel shows it; ss sees the same. A
@@ -28,7 +31,7 @@ type Socket struct {
 	RecvQueue uint32 // bytes not read; connections waiting for accept, of a listener
 
 	dev    uint32 // the device it is bound to, 0 for any
-	cookie uint64 // the kernel's name of exactly this socket; 0 where we do not know it
+	cookie uint64 // the kernel's name of exactly this socket, never 0
 }
 
 // A Timer is what a socket waits for.
@@ -68,13 +71,34 @@ func (n *NS) AppendSockets(dst []Socket) ([]Socket, error) {
 }
 
 // Destroy closes a socket from outside, as `ss -K` does: its owner gets
-// ECONNABORTED. A socket from Sockets names exactly itself; one made up of
-// Local and Remote names whatever is there. The kernel sends a RST where the
-// state calls for one; who wants silence has to stop it on its way. A socket
-// that is gone is unix.ENOENT, a kernel built without it unix.EOPNOTSUPP.
+// ECONNABORTED. It closes the very socket that Sockets returned, or, of a Socket
+// made up of Local and Remote, the one that has both. The kernel sends a RST
+// where the state calls for one; who wants silence has to stop it on its way.
+//
+// A socket that is gone is unix.ENOENT. The kernel refuses listeners for
+// Multipath TCP, which is what Go programs open, with unix.EINVAL; one built
+// without this refuses all with unix.EOPNOTSUPP.
 func (n *NS) Destroy(s Socket) error {
-	if err := n.diag.destroy(s); err != nil {
+	err := n.destroy(s)
+	if err != nil {
 		return fmt.Errorf("destroy socket %v to %v: %w", s.Local, s.Remote, err)
 	}
 	return nil
+}
+
+// destroy asks for a socket by cookie only: without one the kernel's lookup goes
+// on to the listener when it finds no connection, and that would be closed.
+func (n *NS) destroy(s Socket) error {
+	if s.cookie != 0 {
+		return n.diag.destroy(s)
+	}
+	socks, err := n.Sockets()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(socks, func(o Socket) bool { return o.Local == s.Local && o.Remote == s.Remote })
+	if i < 0 {
+		return unix.ENOENT
+	}
+	return n.diag.destroy(socks[i])
 }

@@ -41,11 +41,14 @@
 //	linger2 D|off                            TCP_LINGER2: life of an orphan in FIN_WAIT_2
 //	nodelay, cork, quickack [on|off]         TCP_NODELAY, TCP_CORK, TCP_QUICKACK
 //	reuseaddr, reuseport [on|off]            SO_REUSEADDR, SO_REUSEPORT
-//	rcvbuf N, sndbuf N, window-clamp N       SO_RCVBUF, SO_SNDBUF, TCP_WINDOW_CLAMP
+//	rcvbuf, sndbuf, window-clamp N           SO_RCVBUF, SO_SNDBUF, TCP_WINDOW_CLAMP
 //	syncnt N                                 TCP_SYNCNT: retransmissions of a SYN
 //	defer-accept D                           TCP_DEFER_ACCEPT
 //	maxseg N                                 TCP_MAXSEG
 //	congestion NAME                          TCP_CONGESTION
+//
+// SO_REUSEADDR must be set on both sockets that share a port, so also on the
+// one that went into TIME_WAIT (Linux, inet_bind_conflict).
 //
 // # Errors
 //

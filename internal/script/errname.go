@@ -14,9 +14,10 @@ const (
 	Mismatch   = "MISMATCH"   // other bytes came than expected
 	Unresolved = "UNRESOLVED" // the host's name has no address
 	Success    = "SUCCESS"    // the command worked although an error was expected
+	Other      = "ERROR"      // anything else, as when the namespace cannot be entered
 )
 
-// A named error has one of the names above.
+// A named error has one of the names above, and says more in its message.
 type named struct {
 	name string
 	msg  string
@@ -26,18 +27,29 @@ func (e *named) Error() string { return e.msg }
 
 var errEOF = &named{EOF, EOF}
 
-// nameOf is the name of an error, as ECONNRESET. An error that has none is
-// called ERROR.
+// nameOf is the name of an error, as ECONNRESET.
 func nameOf(err error) string {
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
-		if name := unix.ErrnoName(errno); name != "" {
-			return name
-		}
-	}
 	if n, ok := errors.AsType[*named](err); ok {
 		return n.name
 	}
-	return "ERROR"
+	if errno, ok := errors.AsType[unix.Errno](err); ok && unix.ErrnoName(errno) != "" {
+		return unix.ErrnoName(errno)
+	}
+	return Other
+}
+
+// describe is an error by its name, with particulars where there are any.
+func describe(err error) string {
+	if p, ok := errors.AsType[*partial](err); ok {
+		return p.Error()
+	}
+	if n, ok := errors.AsType[*named](err); ok {
+		return n.msg
+	}
+	if name := nameOf(err); name != Other {
+		return name
+	}
+	return err.Error()
 }
 
 // errorNames lists what expect-error may name.

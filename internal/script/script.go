@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -58,7 +59,9 @@ func Parse(text string) (*Script, []Error) {
 		p.fail(p.pending.line, p.pending.col, len("expect-error"), "expect-error: no command follows that could fail")
 	}
 	if len(p.errs) > 0 {
-		slices.SortStableFunc(p.errs, func(a, b Error) int { return a.Line - b.Line })
+		slices.SortStableFunc(p.errs, func(a, b Error) int {
+			return cmp.Or(a.Line-b.Line, a.Col-b.Col)
+		})
 		return nil, p.errs
 	}
 	return &Script{commands: p.commands}, nil

@@ -14,12 +14,11 @@ import (
 // that a thousand waiting scripts cost no thread. One task uses it; Kill,
 // Vanish and the end of the context may come in from the side.
 type socket struct {
-	file          *os.File // owns the descriptor
-	raw           syscall.RawConn
-	kind          kind
-	sent          int64 // payload bytes of this connection's own stream
-	received      int64
-	local, remote netip.AddrPort
+	file     *os.File // owns the descriptor
+	raw      syscall.RawConn
+	kind     kind
+	sent     int64 // payload bytes, the offset in this connection's stream
+	received int64
 }
 
 // adopt takes over a non-blocking descriptor.
@@ -77,50 +76,44 @@ func await(poll func(func(fd uintptr) bool) error, waiting func(), f func(fd int
 // interrupt ends the command that waits on the socket, and every later wait.
 func (s *socket) interrupt() { s.file.SetDeadline(time.Unix(1, 0)) }
 
-// addresses reads what the kernel calls this socket's ends. A connection on
-// its way has both.
-func (s *socket) addresses() error {
+// apply makes settings, up to the first that the kernel refuses.
+func (s *socket) apply(settings []setting) error {
 	return s.control(func(fd int) error {
-		sa, err := unix.Getsockname(fd)
-		if err != nil {
-			return err
+		for _, set := range settings {
+			if err := set(fd); err != nil {
+				return err
+			}
 		}
-		s.local = addrPort(sa)
 		return nil
 	})
 }
 
-// vanish closes the socket without a word to its peer, as a power loss would:
-// a socket under repair is cut off when it closes, whatever its state. Needs
-// CAP_NET_ADMIN over the namespace; without it, the socket stays open.
-func (s *socket) vanish() error {
-	if s.kind == listener {
-		return s.vanishListener()
-	}
-	if err := s.control(repair); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return s.file.Close()
+// ends are the socket's addresses as the kernel knows them; of a connection on
+// its way only the local one.
+func (s *socket) ends() (local, remote netip.AddrPort) {
+	s.control(func(fd int) error {
+		if sa, err := unix.Getsockname(fd); err == nil {
+			local = addrPort(sa)
+		}
+		if sa, err := unix.Getpeername(fd); err == nil {
+			remote = addrPort(sa)
+		}
+		return nil
+	})
+	return local, remote
 }
 
-// vanishListener empties the accept queue first: the kernel would reset what
-// is left in it. Requests in SYN_RCVD disappear with the listener, silently.
-func (s *socket) vanishListener() error {
+// vanish closes a socket without a word to its peer, as a power loss would: a
+// connection under repair is cut off when it closes, whatever its state (Linux,
+// __tcp_close). That needs CAP_NET_ADMIN over the namespace; without it the
+// socket stays open. A listener, which cannot be repaired, has nothing to send
+// once its queue is drained: requests in SYN_RCVD end silently with it.
+func (s *socket) vanish() error {
+	if s.kind == listener {
+		return s.file.Close()
+	}
 	err := s.control(func(fd int) error {
-		for {
-			c, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
-			if errors.Is(err, unix.EAGAIN) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if err := repair(c); err != nil {
-				unix.Close(c)
-				return err
-			}
-			unix.Close(c)
-		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_REPAIR, 1)
 	})
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
@@ -128,8 +121,34 @@ func (s *socket) vanishListener() error {
 	return s.file.Close()
 }
 
-func repair(fd int) error {
-	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_REPAIR, 1)
+// accept takes a connection off the listener's queue.
+func (s *socket) accept(waiting func()) (*socket, error) {
+	var nfd int
+	err := s.awaitRead(waiting, func(fd int) (err error) {
+		nfd, _, err = unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return adopt(nfd, connection)
+}
+
+// drain takes the connections off the queue of a listener that nobody accepted.
+func (s *socket) drain() []*socket {
+	var queued []*socket
+	s.control(func(fd int) error {
+		for {
+			nfd, _, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			if err != nil {
+				return err // at the latest EAGAIN
+			}
+			if c, err := adopt(nfd, connection); err == nil {
+				queued = append(queued, c)
+			}
+		}
+	})
+	return queued
 }
 
 // die closes the socket as the end of a process does: at once, even where

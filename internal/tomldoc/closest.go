@@ -6,9 +6,9 @@ import "strings"
 // the difference of - and _ cost nothing; otherwise about one letter in three may
 // be wrong, missing, superfluous or swapped with its neighbour.
 func Closest(word string, names []string) string {
-	best, found := len(word)/3+1, ""
+	best, found := max(len(word)/3, 1)+1, ""
 	for _, name := range names {
-		if d := distance(fold(word), fold(name)); d < best || (d == best && found == "" && d < len(name)) {
+		if d := distance(fold(word), fold(name)); d < best && d < len(name) {
 			best, found = d, name
 		}
 	}

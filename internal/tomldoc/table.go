@@ -135,7 +135,6 @@ func (t *Table) Tables(key string) []*Table {
 	}
 	if _, ok := v.data.(map[string]any); ok {
 		v.Errorf("there may be several; write [[%s]]", key)
-		v.Table() // its keys are not unknown for that
 		return nil
 	}
 	var tables []*Table

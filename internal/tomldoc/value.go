@@ -28,8 +28,13 @@ func (v Value) Place() Place { return v.table.doc.place(v.node.value) }
 
 // Errorf reports a mistake at the value, whose cause %w may wrap.
 func (v Value) Errorf(format string, args ...any) {
+	v.ErrorAt(v.Place(), format, args...)
+}
+
+// ErrorAt is Errorf for a mistake that stands elsewhere, as a key within it does.
+func (v Value) ErrorAt(at Place, format string, args ...any) {
 	t := v.table
-	t.doc.report(v.Place(), t.section, t.prefix+v.key, fmt.Errorf(format, args...))
+	t.doc.report(at, t.section, t.prefix+v.key, fmt.Errorf(format, args...))
 }
 
 // wrong reports a value of another type.

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Flags are the control bits of a TCP header (RFC 9293, section 3.1), and AE
 // above them.
@@ -59,9 +56,10 @@ func ParseFlags(text string) (f Flags, err error) {
 	return f, nil
 }
 
+// flagOf is the flag of a letter, 0 if it has none.
 func flagOf(r rune) Flags {
 	for _, l := range flagLetters {
-		if strings.EqualFold(string(r), string(l.letter)) {
+		if r == rune(l.letter) || r == rune(l.letter)+'a'-'A' {
 			return l.flag
 		}
 	}

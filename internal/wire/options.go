@@ -176,7 +176,6 @@ func (p *Packet) SACKBlocks(dst *[4]seq.Range) (n int) {
 	}
 }
 
-// wholeBlocks tells whether data is that of a SACK option: one to four blocks.
-func wholeBlocks(data []byte) bool {
-	return len(data) > 0 && len(data) <= 32 && len(data)%8 == 0
-}
+// wholeBlocks tells whether data is that of a SACK option. No header has room for
+// more than four blocks.
+func wholeBlocks(data []byte) bool { return len(data) > 0 && len(data)%8 == 0 }

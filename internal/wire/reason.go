@@ -16,16 +16,18 @@ const (
 	ExtensionHeader               // IPv6 with extension headers before whatever it carries
 	Malformed                     // lengths or TCP options that contradict each other
 	ICMPError                     // an ICMP error about a TCP segment: see ParseICMPError
-	numReasons
 )
 
-var reasonNames = [numReasons]string{
+// NumReasons counts the reasons, for arrays of counters.
+const NumReasons = int(ICMPError) + 1
+
+var reasonNames = [NumReasons]string{
 	"ok", "not-ip", "not-tcp", "fragment", "extension-header", "malformed", "icmp-error",
 }
 
 // String is the reason as events and counters name it: "extension-header".
 func (r Reason) String() string {
-	if r < numReasons {
+	if int(r) < NumReasons {
 		return reasonNames[r]
 	}
 	return fmt.Sprintf("Reason(%d)", uint8(r))

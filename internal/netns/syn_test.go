@@ -4,16 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// dummy is a device that drops what it is given.
-func dummy(name string) netlink.Link {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	return &netlink.Dummy{LinkAttrs: attrs}
-}
 
 // sendSYN puts a SYN from 10.77.2.1:40000 to 10.77.1.1 on the loopback device of
 // n. It carries no options.
@@ -23,9 +15,10 @@ func sendSYN(t *testing.T, n *NS, port uint16) {
 	b := make([]byte, 40)
 	b[0] = 0x45                       // IPv4, five words
 	b[8], b[9] = 64, unix.IPPROTO_TCP // TTL, protocol; length and checksum by the kernel
-	copy(b[12:16], src[:])            // not ours: hence IP_HDRINCL
-	copy(b[16:20], dst[:])            //
-	tcp := b[20:]                     //
+	copy(b[12:16], src[:])            // not an address of n: hence the own IP header
+	copy(b[16:20], dst[:])
+
+	tcp := b[20:]
 	binary.BigEndian.PutUint16(tcp, 40000)
 	binary.BigEndian.PutUint16(tcp[2:], port)
 	binary.BigEndian.PutUint32(tcp[4:], 1000) // ISN

@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/sched"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// The journey of a packet through a Box; the functions of this file stand in
+// its order.
+//
+//	(1) the worker has read it
+//	(2) wire      Parse      bytes → segments; what is no TCP segment → (6) untouched
+//	(3) conntrack Meet, Sent 4-tuple → Conn, Dir; what the sending says of the sender
+//	(4) select    walk       (Segment, Conn) → the rules that fire
+//	(5) fault     Apply      Segment → its fate, and what is to leave besides
+//	(6) emit      carryOut   now, later or never; conntrack Delivered
+//	(7) Output    Write      the worker's device
+
+// A Box takes packets and the time, and gives out what leaves. It reads no
+// clock, opens no device and starts no goroutine: the same packets at the same
+// times leave the same way. One goroutine owns it.
+type Box struct {
+	cfg   BoxConfig
+	start time.Duration
+	now   time.Duration
+	table *conntrack.Table
+	rules *ruleSet
+	pool  Pool
+	stats Stats
+
+	flows      []*flow // by Conn.Index
+	spareFlows []*flow
+	chosen     []candidate
+
+	packet  wire.Packet // the one in hand
+	buf     *Buf        // its bytes
+	side    int         // where it came in
+	journey Journey
+	run     run
+	after   []pending // what is to leave after the segment in hand
+
+	queue     sched.Queue[ticket]
+	waits     []wait
+	freeWaits []uint32
+	arrivals  uint64
+
+	recordings map[recordKey]*Buf
+	tagNames   []string
+	muted      [2]bool
+	head       [wire.MaxHeader]byte
+	scratch    []byte
+	out        Emission
+	flags      flagNames
+}
+
+// A BoxConfig sets up a Box.
+type BoxConfig struct {
+	Rules *rules.Set // nil: none
+	Seed  uint64
+	// Output takes what leaves; required.
+	Output Output
+	// Offload tells of each device whether super-packets and partial checksums may be written to it.
+	Offload [2]bool
+	// OnEvent is told what happens, in order; nil if nobody listens.
+	OnEvent func(*Event)
+	// AllEvents: also events of connections that no rule can concern.
+	AllEvents bool
+	// Tap is shown each segment as one complete packet where its sender has
+	// sent it (side of the sender) and where it is delivered (side of the
+	// receiver). data is valid until Tap returns. nil if nobody captures.
+	Tap func(side int, now time.Duration, data []byte, comment string)
+	// Stacks are the hosts behind the two devices.
+	Stacks [2]conntrack.Stack
+	// MaxConns bounds the connection table; 0 means conntrack.DefaultMax.
+	MaxConns int
+	// MaxWaitBytes bounds the memory of held and delayed segments; 0 means 256 MiB.
+	MaxWaitBytes int
+}
+
+const defaultWaitBytes = 256 << 20
+
+// An Emission is a packet that leaves, in one or two parts. It is valid until
+// Write returns.
+type Emission struct {
+	Side   int // the device to write it to
+	Header tunnel.Header
+	Head   []byte // headers, or the whole packet
+	Body   []byte // payload, if it is not part of Head
+}
+
+// Output takes what leaves a Box. An error means that the packet has not left;
+// it is counted.
+type Output interface {
+	Write(e *Emission) error
+}
+
+// NewBox makes a Box whose clock stands at now.
+func NewBox(cfg BoxConfig, now time.Duration) *Box {
+	if cfg.MaxWaitBytes == 0 {
+		cfg.MaxWaitBytes = defaultWaitBytes
+	}
+	if cfg.Rules == nil {
+		cfg.Rules = &rules.Set{}
+	}
+	b := &Box{
+		cfg:        cfg,
+		start:      now,
+		now:        now,
+		recordings: make(map[recordKey]*Buf),
+		scratch:    make([]byte, 0, tunnel.MaxPacket),
+	}
+	b.rules = b.compile(cfg.Rules)
+	b.table = conntrack.NewTable(conntrack.Config{Max: cfg.MaxConns, Stacks: cfg.Stacks, Observer: b})
+	return b
+}
+
+// Buf is room for a packet to be read into; Receive takes it over.
+func (b *Box) Buf() *Buf { return b.pool.Get(tunnel.MaxPacket) }
+
+// Receive takes a packet that has come in at the device side. It owns buf from
+// here on.
+func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
+	b.now, b.side, b.buf = now, side, buf
+	b.stats.Packets[side]++
+	b.stats.Bytes[side] += uint64(buf.n)
+	if b.muted[side] {
+		b.stats.Losses[LossMuted]++
+		buf.Free()
+		return
+	}
+	why := b.packet.Parse(buf.Bytes(), buf.Header.GSO(), buf.Header.Partial()) // (2)
+	switch why {
+	case wire.OK:
+		b.track()
+	case wire.ICMPError:
+		b.aboutConnection()
+	default:
+		b.stats.Others[why]++
+		b.passWhole()
+	}
+	buf.Free()
+}
+
+// track finds the connection and takes the packet as a whole if nothing can
+// happen to it, else one virtual segment after the other.
+func (b *Box) track() {
+	p := &b.packet
+	common := conntrack.Read(p)
+	first := common.With(p.At(0))
+	c, d := b.table.Meet(b.now, b.side, p, &first) // (3)
+	if c == nil {
+		b.stats.Segments += uint64(p.Segments())
+		b.stats.Untracked++
+		b.passWhole()
+		return
+	}
+	f := b.flowOf(c)
+	if (f == nil || f.idle() && f.order[d] <= b.now) && !b.watching() {
+		b.passTracked(c, d, &common)
+		return
+	}
+	if f == nil {
+		f = b.newFlow(c)
+	}
+	idle := b.now - c.LastSeen()
+	for i := range p.Segments() {
+		s := common.With(p.At(i))
+		b.segment(c, d, f, i, &s, idle)
+		idle = 0
+	}
+	b.flush()
+}
+
+// watching tells whether somebody wants to see segments that no rule concerns.
+func (b *Box) watching() bool { return b.cfg.AllEvents && b.cfg.OnEvent != nil || b.cfg.Tap != nil }
+
+// passTracked forwards a packet as it came. Its segments move the endpoints
+// together: they are consecutive, and flags that count stand on the last.
+func (b *Box) passTracked(c *conntrack.Conn, d conntrack.Dir, common *conntrack.Segment) {
+	p := &b.packet
+	whole := common.With(wire.Segment{
+		Seq: p.Seq(), Ack: p.Ack(), Flags: p.Flags(), Window: p.Window(), Len: p.PayloadLen(),
+	})
+	b.stats.Segments += uint64(p.Segments())
+	b.stats.Verdicts[Pass] += uint64(p.Segments())
+	b.stats.Whole++
+	b.table.SentOn(b.now, c, d, &whole)
+	if b.passWhole() {
+		b.table.Delivered(b.now, c, d, &whole)
+	}
+}
+
+// passWhole writes the packet in hand byte for byte.
+func (b *Box) passWhole() bool {
+	b.out = Emission{Side: 1 - b.side, Header: b.buf.Header, Head: b.buf.Bytes()}
+	return b.write(&b.out)
+}
+
+// segment takes one virtual segment through (3) to (6).
+func (b *Box) segment(c *conntrack.Conn, d conntrack.Dir, f *flow, place int, s *conntrack.Segment, idle time.Duration) {
+	kinds := b.table.SentOn(b.now, c, d, s)
+	j := &b.journey
+	*j = Journey{
+		Now: b.now, Conn: c, Dir: d, Seg: s, Kinds: kinds, Idle: idle,
+		box: b, flow: f, packet: &b.packet, place: place,
+		again: kinds.Has(conntrack.KindRetransmission), fired: j.fired[:0],
+	}
+	b.stats.Segments++
+	f.sent[d].note(j)
+	b.walk(j)
+	b.stats.Verdicts[j.verdict]++
+	b.carryOut(j)
+	b.release(j)
+	b.emitAfter(j)
+}
+
+// walk leads the segment through the rules, from top to bottom (4). Each rule
+// that fires acts (5), until an action ends the walk.
+func (b *Box) walk(j *Journey) {
+	f := j.flow
+	if b.swallow(j) {
+		return
+	}
+	for i := range f.rules {
+		c := &f.rules[i]
+		if c.holding && b.holds(f, j.Dir, j.Seg, c.rule) {
+			break // it is swallowed below
+		}
+		if !c.selects(j) {
+			continue
+		}
+		if j.apply(c) {
+			break
+		}
+	}
+	if j.verdict != Pass || len(f.held) == 0 {
+		return
+	}
+	if b.holds(f, j.Dir, j.Seg, nil) {
+		b.stats.Swallowed++
+		j.lose(nil, "held")
+	} else if leader := b.leaderOf(f, j.Dir); leader != 0 {
+		w := &b.waits[leader-1]
+		j.verdict, j.hold, j.leader, j.rule = Hold, w.hold, leader, w.rule
+	}
+}
+
+// swallow drops what a black hole, or a hidden death, takes before any rule.
+func (b *Box) swallow(j *Journey) bool {
+	f := j.flow
+	if h := &f.holes[j.Dir]; h.by != nil {
+		if h.open(j.Now) {
+			j.lose(h.by, "")
+			return true
+		}
+		h.by = nil
+	}
+	if r := f.hide[j.Dir]; r != nil && j.Kinds.Has(conntrack.KindRst) {
+		j.lose(r, "")
+		return true
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// compile makes a set ready for this Box.
+func (b *Box) compile(set *rules.Set) *ruleSet {
+	s := &ruleSet{}
+	for _, r := range set.Rules {
+		s.rules = append(s.rules, b.compileRule(r))
+	}
+	s.index()
+	return s
+}
+
+func (b *Box) compileRule(r *rules.Rule) *rule {
+	c := &rule{
+		Rule:    r,
+		key:     ruleKey(b.cfg.Seed, r.Name),
+		loaded:  b.now,
+		enabled: r.Enabled,
+		names:   []string{r.Name},
+	}
+	for _, name := range r.Match.Tags {
+		c.tags |= b.tagBit(name)
+	}
+	for _, name := range r.Match.NotTags {
+		c.notTags |= b.tagBit(name)
+	}
+	for _, a := range r.Actions {
+		f, ok := a.Params.(Fault)
+		if !ok {
+			f = plain[a.Name]
+		}
+		c.faults = append(c.faults, f)
+		c.ends = c.ends || rules.Terminal(a.Name)
+		_, holds := f.(*holdFault)
+		c.holding = c.holding || holds
+	}
+	return c
+}
+
+// SetRules puts other rules in force, in one step. Connections keep their
+// states. A rule that is the same in both sets keeps its counts and its clock.
+func (b *Box) SetRules(now time.Duration, set *rules.Set) {
+	b.now = now
+	old := b.rules
+	b.rules = b.compile(set)
+	for _, r := range b.rules.rules {
+		i := slices.IndexFunc(old.rules, func(o *rule) bool { return sameRule(o.Rule, r.Rule) })
+		if i < 0 {
+			continue
+		}
+		o := old.rules[i]
+		o.kept = r
+		r.fired, r.closest, r.loaded, r.enabled = o.fired, o.closest, o.loaded, o.enabled
+	}
+	b.choose()
+	if b.cfg.OnEvent != nil {
+		b.cfg.OnEvent(&Event{Type: EventReload, Time: b.since(now)})
+	}
+}
+
+// sameRule tells whether two rules say the same, wherever they stand.
+func sameRule(x, y *rules.Rule) bool {
+	a, b := *x, *y
+	a.Index, a.File, a.Line = b.Index, b.File, b.Line
+	a.Actions, b.Actions = slices.Clone(a.Actions), slices.Clone(b.Actions)
+	for _, actions := range [][]rules.Action{a.Actions, b.Actions} {
+		for i := range actions {
+			actions[i].Line, actions[i].Col = 0, 0
+		}
+	}
+	return reflect.DeepEqual(&a, &b)
+}
+
+// A RuleReport is what became of one rule.
+type RuleReport struct {
+	Name     string
+	Fired    uint64
+	Optional bool
+	Enabled  bool
+	// WhyNot explains in words, for a rule that has never fired, which
+	// predicate came closest to holding.
+	WhyNot string
+}
+
+// Report tells of each rule how often it has fired, in file order.
+func (b *Box) Report() []RuleReport {
+	var reports []RuleReport
+	for _, r := range b.rules.rules {
+		rep := RuleReport{Name: r.Name, Fired: r.fired, Optional: r.Optional, Enabled: r.enabled}
+		if r.fired == 0 {
+			rep.WhyNot = r.whyNot()
+		}
+		reports = append(reports, rep)
+	}
+	return reports
+}
+
+func (b *Box) rule(name string) *rule {
+	for _, r := range b.rules.rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// Enable wakes a rule, or puts it to sleep; ok is false if there is no such rule.
+func (b *Box) Enable(name string, on bool) (ok bool) {
+	r := b.rule(name)
+	if r != nil {
+		r.enabled = on
+	}
+	return r != nil
+}
+
+// Release lets go what the rule holds.
+func (b *Box) Release(now time.Duration, name string) (ok bool) {
+	b.now = now
+	r := b.rule(name)
+	if r == nil {
+		return false
+	}
+	b.releaseAll(func(w *wait) bool { return w.rule == r || w.rule.Name == name })
+	return true
+}
+
+// Heal ends all faults: rules sleep, black holes are filled, what is held goes.
+func (b *Box) Heal(now time.Duration) {
+	b.now = now
+	for _, r := range b.rules.rules {
+		r.enabled = false
+	}
+	for _, f := range b.flows {
+		if f != nil {
+			f.holes, f.hide = [2]hole{}, [2]*rule{}
+		}
+	}
+	b.releaseAll(func(*wait) bool { return true })
+}
+
+// Mute loses everything that comes in at a device, as if the host behind it
+// had lost its power, until it is unmuted.
+func (b *Box) Mute(side int, on bool) { b.muted[side] = on }
+
+// Stats counts what the Box has done so far.
+func (b *Box) Stats() Stats {
+	s := b.stats
+	s.WaitBytes = b.pool.Held()
+	return s
+}
+
+// Shutdown gives up what is held or delayed: it is counted, and leaves no more.
+func (b *Box) Shutdown() {
+	for i := range b.waits {
+		if w := &b.waits[i]; w.buf != nil || w.maker != nil {
+			b.lose(uint32(i), LossShutdown)
+		}
+	}
+}

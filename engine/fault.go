@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// A Fault is what an action of a rule does to a segment. One value serves all
+// segments of a Box; it keeps nothing of them.
+//
+// Each fault stands in a file of its own, with its keys: the fields of the
+// struct that its registration makes.
+type Fault interface {
+	// Apply acts on the segment in hand, or arranges for something to leave
+	// after it. The walk ends there if the fault was registered as terminal.
+	Apply(j *Journey)
+}
+
+// terminal ends a segment's walk through the rules; see register.
+const terminal = true
+
+// plain holds the faults that take no parameters.
+var plain = map[string]Fault{}
+
+// register makes a fault known to rule files under a name, with the sentence that the
+// reference has on it. newFault gives one with its defaults unset.
+func register(name, doc string, ends bool, newFault func() Fault) bool {
+	rules.Register(name, doc, func() any { return newFault() }, rules.Options{Terminal: ends})
+	return true
+}
+
+// registerPlain is register for a fault without parameters.
+func registerPlain(name, doc string, ends bool, f Fault) bool {
+	rules.Register(name, doc, nil, rules.Options{Terminal: ends})
+	plain[name] = f
+	return true
+}
+
+// A Journey is one segment on its way through the Box, from the moment its
+// sender has sent it. It is valid until Apply returns.
+type Journey struct {
+	Now   time.Duration
+	Conn  *conntrack.Conn
+	Dir   conntrack.Dir
+	Seg   *conntrack.Segment
+	Kinds conntrack.Kinds
+	Idle  time.Duration // silence on the connection before it
+
+	box     *Box
+	flow    *flow
+	packet  *wire.Packet
+	place   int        // which virtual segment of packet
+	again   bool       // covers sequence space sent before
+	rule    *rule      // the one that acts
+	counts  *candidate // of that rule on this connection
+	fired   []string
+	verdict Verdict
+	reason  string
+	due     time.Duration // of Delay
+	keep    bool          // Delay: nothing may overtake it
+	hold    *holdSpec     // of Hold
+	leader  uint32        // of Hold: whom it stands behind; see wait
+}
+
+// role is who sent the segment, in all the words that a rule has for it.
+func (j *Journey) role() rules.Role {
+	r := rules.RoleClient
+	if j.Dir == conntrack.FromServer {
+		r = rules.RoleServer
+	}
+	if closer, ok := j.Conn.Closer(); ok {
+		if closer == j.Dir {
+			r |= rules.RoleActiveCloser
+		} else {
+			r |= rules.RolePassiveCloser
+		}
+	}
+	return r
+}
+
+// rel is the segment's number relative to its sender's ISN.
+func (j *Journey) rel() uint32 { return relative(j.Conn.End(j.Dir), j.Seg.Seq) }
+
+// relative is a number of e's sequence space counted from its ISN, or the
+// number itself while the ISN is unknown.
+func relative(e *conntrack.Endpoint, n seq.Num) uint32 {
+	if isn, ok := e.ISN(); ok {
+		return isn.Size(n)
+	}
+	return uint32(n)
+}
+
+// copySegment is the segment in hand as a packet of its own.
+func (j *Journey) copySegment() *Buf {
+	size := j.packet.HeaderLen() + int(j.Seg.Len)
+	buf := j.box.pool.Get(size)
+	buf.n = len(j.packet.Materialize(j.place, buf.raw[:0]))
+	return buf
+}
+
+// apply lets the actions of a rule that has fired act, in their order. It
+// tells whether the walk ends.
+func (j *Journey) apply(c *candidate) bool {
+	j.rule, j.counts = c.rule, c
+	j.fired = append(j.fired, c.Name)
+	for _, f := range c.faults {
+		f.Apply(j)
+	}
+	return c.ends
+}
+
+// lose drops the segment before any rule has seen it: for the black hole or
+// the like that r has made, or for a reason of the box itself.
+func (j *Journey) lose(r *rule, reason string) {
+	j.verdict, j.reason = Drop, reason
+	if r != nil {
+		j.rule = r
+		j.fired = append(j.fired, r.Name)
+	}
+}
+
+// dice is a number in [0, 1) that belongs to this segment and the rule that acts.
+func (j *Journey) dice(salt uint64) float64 {
+	return j.rule.chance(j.chanceKey(j.counts.ordinal), salt)
+}
+
+// leaveAfter lets something leave besides the segment, after it.
+func (j *Journey) leaveAfter(p pending) {
+	p.rule = j.rule
+	j.box.after = append(j.box.after, p)
+}
+
+// tell reports what an action does, in words made only if somebody listens.
+func (j *Journey) tell(action string, detail func() string) {
+	b := j.box
+	if b.cfg.OnEvent == nil {
+		return
+	}
+	b.event(j.Conn, &Event{Type: EventRule, Time: j.Now, Rules: j.rule.names, Action: action, Detail: detail()})
+}

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// holdFault keeps a segment until something happens. While it is kept, its
+// retransmissions are swallowed: a held FIN, SYN or data is known by its
+// sequence numbers, whatever it is merged with.
+type holdFault struct {
+	Until     until         `rule:"until,primary" doc:"peer-fin, peer-syn, peer-data: the other endpoint sends one; next: a later segment of this direction has gone; release: a release action, step or call; tag:NAME: the connection gets the tag"`
+	Timeout   time.Duration `rule:"timeout" doc:"the longest it is kept" default:"0s"`
+	OnTimeout string        `rule:"on_timeout" doc:"what then" enum:"release,drop" default:"release"`
+	Behind    bool          `rule:"behind" doc:"hold everything after it in its direction, too" default:"false"`
+}
+
+// holdSpec is how a held segment is held.
+type holdSpec = holdFault
+
+var _ = register("hold", "keep the segment until something happens", terminal, func() Fault { return new(holdFault) })
+
+// Check refuses a hold without an end.
+func (f *holdFault) Check() []rules.Problem {
+	if f.Until.event == untilNever && f.Timeout == 0 {
+		return []rules.Problem{{Err: `hold needs "until", "timeout" or both`}}
+	}
+	return nil
+}
+
+func (f *holdFault) Apply(j *Journey) {
+	if f.Until.past(j) {
+		return
+	}
+	j.verdict, j.hold = Hold, f
+	j.tell("hold", func() string { return "until " + f.Until.String() })
+}
+
+func (f *holdFault) timeoutOr(limit time.Duration) time.Duration {
+	if f.Timeout > 0 {
+		return f.Timeout
+	}
+	return limit
+}
+
+// An until is the event that ends a hold.
+type until struct {
+	event untilEvent
+	tag   string
+}
+
+type untilEvent uint8
+
+const (
+	untilNever untilEvent = iota // only the timeout
+	untilPeerFin
+	untilPeerSyn
+	untilPeerData
+	untilNext
+	untilRelease
+	untilTag
+)
+
+var untilNames = []string{"", "peer-fin", "peer-syn", "peer-data", "next", "release"}
+
+// UnmarshalText reads the event's name.
+func (u *until) UnmarshalText(text []byte) error {
+	if tag, ok := strings.CutPrefix(string(text), "tag:"); ok && tag != "" {
+		*u = until{untilTag, tag}
+		return nil
+	}
+	for i, name := range untilNames[1:] {
+		if name == string(text) {
+			*u = until{event: untilEvent(i + 1)}
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown event %q; there is %s, tag:NAME", text, strings.Join(untilNames[1:], ", "))
+}
+
+// String is the event as a rule file writes it.
+func (u until) String() string {
+	if u.event == untilTag {
+		return "tag:" + u.tag
+	}
+	if u.event == untilNever {
+		return "timeout"
+	}
+	return untilNames[u.event]
+}
+
+// past tells whether the event has happened before the segment came, so that
+// there is nothing to wait for: of two crossing FINs the second releases the
+// first and passes.
+func (u until) past(j *Journey) bool {
+	peer := j.Conn.End(j.Dir.Peer())
+	switch u.event {
+	case untilPeerFin:
+		_, sent := peer.FIN()
+		return sent
+	case untilPeerSyn:
+		_, sent := peer.ISN()
+		return sent && !peer.Prior()
+	case untilTag:
+		return j.flow.tags&j.box.tagBit(u.tag) != 0
+	}
+	return false
+}
+
+// ends tells whether the segment in hand is the event that a wait waits for.
+func (u until) ends(j *Journey, dir conntrack.Dir) bool {
+	fromPeer := dir != j.Dir
+	switch u.event {
+	case untilPeerFin:
+		return fromPeer && j.Seg.Flags.Has(wire.FIN)
+	case untilPeerSyn:
+		return fromPeer && j.Seg.Flags.Has(wire.SYN)
+	case untilPeerData:
+		return fromPeer && j.Seg.Len > 0
+	case untilNext:
+		return !fromPeer && j.verdict == Pass
+	}
+	return false
+}
+
+// holdBack keeps the segment in hand.
+func (b *Box) holdBack(j *Journey) {
+	due := never
+	if j.hold.Timeout > 0 && j.leader == 0 {
+		due = j.Now + j.hold.Timeout
+	}
+	place, ok := b.wait(j, due)
+	if !ok {
+		return
+	}
+	w := &b.waits[place]
+	w.hold, w.leader = j.hold, j.leader
+	j.flow.held = append(j.flow.held, place)
+}
+
+// release lets go what the segment in hand was waited for.
+func (b *Box) release(j *Journey) {
+	if len(j.flow.held) > 0 {
+		b.releaseHeld(j.flow, func(w *wait) bool { return w.hold.Until.ends(j, w.dir) })
+	}
+}
+
+// unhold takes a held segment from its flow and lets it go the given way, and
+// then those that stand behind it.
+func (b *Box) unhold(f *flow, place uint32, let func(place uint32)) {
+	going := []uint32{place}
+	for _, p := range f.held {
+		if b.waits[p].leader == place+1 {
+			going = append(going, p)
+		}
+	}
+	f.held = slices.DeleteFunc(f.held, func(p uint32) bool { return slices.Contains(going, p) })
+	for _, p := range going {
+		let(p)
+	}
+}
+
+// leaderOf is the held segment that everything in a direction has to stand
+// behind, as its place plus one; 0 if there is none.
+func (b *Box) leaderOf(f *flow, d conntrack.Dir) uint32 {
+	for _, place := range f.held {
+		if w := &b.waits[place]; w.dir == d && w.leader == 0 && w.hold.Behind {
+			return place + 1
+		}
+	}
+	return 0
+}
+
+// timedOut ends a hold at its timeout.
+func (b *Box) timedOut(place uint32) {
+	w := &b.waits[place]
+	f := b.flowAt(w)
+	if f == nil {
+		b.lose(place, LossGone)
+		return
+	}
+	if w.hold.OnTimeout == "drop" {
+		b.unhold(f, place, b.discard)
+		return
+	}
+	b.unhold(f, place, func(p uint32) { b.leave(b.settle(p)) })
+}
+
+// discard drops a held segment in the name of its rule.
+func (b *Box) discard(place uint32) {
+	w := b.settle(place)
+	b.stats.Verdicts[Drop]++
+	if c, _ := b.connOf(&w); c != nil && b.cfg.OnEvent != nil {
+		b.event(c, &Event{Type: EventRule, Time: b.now, Rules: w.rule.names, Action: "hold", Detail: "dropped at its timeout"})
+	}
+	w.buf.Free()
+}

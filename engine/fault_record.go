@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// maxRecordings bounds the segments that are kept for replay.
+const maxRecordings = 65536
+
+// A recordKey names a recording: the file's name for it, on one 4-tuple, so
+// that it outlives the connection it was made on.
+type recordKey struct {
+	name string
+	key  conntrack.Key
+}
+
+// recordFault keeps a copy of a segment.
+type recordFault struct {
+	As string `rule:"as,primary" doc:"the name of the copy; a later one replaces it" required:"true"`
+}
+
+var _ = register("record", "keep a copy of the segment under a name", !terminal, func() Fault { return new(recordFault) })
+
+func (f *recordFault) Apply(j *Journey) {
+	b, k := j.box, recordKey{f.As, j.Conn.Key()}
+	if old := b.recordings[k]; old != nil {
+		old.Free()
+	} else if len(b.recordings) >= maxRecordings {
+		b.overflow(j)
+		return
+	}
+	b.recordings[k] = j.copySegment()
+	j.tell("record", func() string { return "as " + f.As })
+}
+
+// replayFault sends a recorded segment again, perhaps into a later incarnation.
+type replayFault struct {
+	Name       string        `rule:"name,primary" doc:"of the recording, on the same 4-tuple" required:"true"`
+	After      time.Duration `rule:"after" doc:"how long after the rule fired, and between one and the next" default:"0s"`
+	Times      int           `rule:"times" doc:"how often" default:"1" min:"1" max:"1000"`
+	IntoWindow bool          `rule:"into_window" doc:"move its numbers and its timestamp so that the receiver accepts it" default:"false"`
+}
+
+var _ = register("replay", "send a recorded segment again, also into a later incarnation of the 4-tuple", !terminal, func() Fault { return new(replayFault) })
+
+func (f *replayFault) Apply(j *Journey) {
+	if j.box.recordings[recordKey{f.Name, j.Conn.Key()}] == nil {
+		j.tell("replay", func() string { return "nothing is recorded as " + f.Name })
+		return
+	}
+	for i := range f.Times {
+		j.leaveAfter(pending{maker: f, to: j.Dir, after: time.Duration(i+1) * f.After})
+	}
+	j.tell("replay", func() string { return fmt.Sprintf("%s, %d times after %v", f.Name, f.Times, f.After) })
+}
+
+// make copies the recording and, if asked, moves it to where its receiver
+// waits. The acknowledgment has to fit the receiver's own new numbers, and a
+// timestamp must not be older than its TS.Recent: measured, Linux accepts
+// nothing less (tcp_ack, PAWS).
+func (f *replayFault) make(b *Box, c *conntrack.Conn, _ conntrack.Dir) *Buf {
+	recorded := b.recordings[recordKey{f.Name, c.Key()}]
+	if recorded == nil {
+		return nil
+	}
+	buf := b.pool.Get(recorded.n)
+	buf.Set(recorded.Bytes())
+	var p wire.Packet
+	if !f.IntoWindow || p.Parse(buf.Bytes(), 0, false) != wire.OK {
+		return buf
+	}
+	_, d := b.table.FindPacket(&p)
+	x := c.End(d.Peer())
+	p.SetSeq(x.Received())
+	p.SetAck(x.Next())
+	if recent, ok := x.TSRecent(); ok {
+		_, echo, _ := p.Timestamps()
+		p.SetTimestamps(recent, echo)
+	}
+	return buf
+}

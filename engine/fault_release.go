@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// releaseFault lets held segments go: those that a rule holds, those of
+// connections with a tag, or, with neither, those of this connection.
+type releaseFault struct {
+	Rule string `rule:"rule,primary" doc:"the rule that holds them, on any connection"`
+	Tag  string `rule:"tag" doc:"a tag of the connections whose segments are held"`
+}
+
+var _ = register("release", "let held segments go", !terminal, func() Fault { return new(releaseFault) })
+
+// Check refuses two selections at once.
+func (f *releaseFault) Check() []rules.Problem {
+	if f.Rule != "" && f.Tag != "" {
+		return []rules.Problem{{Key: "tag", Other: "rule"}}
+	}
+	return nil
+}
+
+func (f *releaseFault) Apply(j *Journey) {
+	b := j.box
+	switch {
+	case f.Rule != "":
+		b.releaseAll(func(w *wait) bool { return w.rule.Name == f.Rule })
+	case f.Tag != "":
+		bit := b.tagBit(f.Tag)
+		b.releaseAll(func(w *wait) bool {
+			of := b.flowAt(w)
+			return of != nil && of.tags&bit != 0
+		})
+	default:
+		b.releaseHeld(j.flow, func(*wait) bool { return true })
+	}
+	j.tell("release", func() string { return f.Rule + f.Tag })
+}
+
+// releaseHeld lets go the held segments of a flow that are meant, in the order
+// in which they came.
+func (b *Box) releaseHeld(f *flow, meant func(*wait) bool) {
+	b.flush()
+	for again := true; again; {
+		again = false
+		for _, place := range f.held {
+			if w := &b.waits[place]; w.leader == 0 && meant(w) {
+				b.unhold(f, place, func(p uint32) { b.leave(b.settle(p)) })
+				again = true
+				break
+			}
+		}
+	}
+}
+
+// releaseAll is releaseHeld over all connections. It returns how many went.
+func (b *Box) releaseAll(meant func(*wait) bool) (n int) {
+	b.flush()
+	var places []uint32
+	for i := range b.waits {
+		if w := &b.waits[i]; w.hold != nil && w.leader == 0 && meant(w) {
+			places = append(places, uint32(i))
+		}
+	}
+	slices.SortFunc(places, func(x, y uint32) int { return cmp.Compare(b.waits[x].arrival, b.waits[y].arrival) })
+	for _, place := range places {
+		if f := b.flowAt(&b.waits[place]); f != nil {
+			b.unhold(f, place, func(p uint32) { b.leave(b.settle(p)) })
+			n++
+		}
+	}
+	return n
+}

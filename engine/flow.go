@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+)
+
+// A flow is what the box itself keeps of a connection that a rule can concern:
+// its candidates with their counts, and what faults have left behind.
+type flow struct {
+	rules []candidate
+	tags  uint64
+	held  []uint32 // places of b.waits that wait for an event, oldest first
+	holes [2]hole  // by the direction that is lost
+	hide  [2]*rule // swallow RSTs that this endpoint sends: it is dead to its peer
+	order [2]time.Duration
+	sent  [2]transmissions
+}
+
+// A hole loses everything in one direction.
+type hole struct {
+	by    *rule
+	until time.Duration // 0: for ever
+}
+
+func (h *hole) open(now time.Duration) bool {
+	return h.by != nil && (h.until == 0 || now < h.until)
+}
+
+// idle tells that the flow asks nothing of a segment but to pass.
+func (f *flow) idle() bool {
+	return len(f.rules) == 0 && len(f.held) == 0 && f.holes[0].by == nil && f.holes[1].by == nil &&
+		f.hide[0] == nil && f.hide[1] == nil
+}
+
+// flowOf is the flow of a connection, nil if no rule can concern it.
+func (b *Box) flowOf(c *conntrack.Conn) *flow {
+	if i := c.Index(); i < len(b.flows) {
+		return b.flows[i]
+	}
+	return nil
+}
+
+// needFlow is flowOf for a fault that leaves something behind.
+func (b *Box) newFlow(c *conntrack.Conn) *flow {
+	f := &flow{}
+	if last := len(b.spareFlows) - 1; last >= 0 {
+		f = b.spareFlows[last]
+		b.spareFlows = b.spareFlows[:last]
+	}
+	for len(b.flows) <= c.Index() {
+		b.flows = append(b.flows, nil)
+	}
+	b.flows[c.Index()] = f
+	return f
+}
+
+func (b *Box) dropFlow(c *conntrack.Conn) {
+	f := b.flowOf(c)
+	if f == nil {
+		return
+	}
+	b.flows[c.Index()] = nil
+	for _, place := range f.held {
+		b.lose(place, LossGone)
+	}
+	*f = flow{rules: f.rules[:0], held: f.held[:0]}
+	b.spareFlows = append(b.spareFlows, f)
+}
+
+// Opened chooses the rules that can concern a new connection. It is part of
+// conntrack.Observer.
+func (b *Box) Opened(c, old *conntrack.Conn) {
+	b.chosen = b.candidates(b.chosen[:0], c)
+	var before *flow
+	if old != nil {
+		before = b.flowOf(old)
+	}
+	if len(b.chosen) > 0 || before != nil && len(before.held) > 0 {
+		f := b.newFlow(c)
+		f.rules = append(f.rules, b.chosen...)
+		if before != nil {
+			// What is held of the incarnation before stays held, and leaves into this one.
+			f.held, before.held = append(f.held, before.held...), before.held[:0]
+		}
+	}
+	if b.watched(c) {
+		b.event(c, &Event{Type: EventOpen, Time: b.now})
+	}
+}
+
+// Changed reports a change of state.
+func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.State, why conntrack.Cause) {
+	if b.watched(c) {
+		b.event(c, &Event{Type: EventState, Time: b.now, Endpoint: d, FromState: from, Cause: why.String()})
+	}
+}
+
+// Closed reports the end of a connection.
+func (b *Box) Closed(c *conntrack.Conn, why conntrack.Reason) {
+	if b.watched(c) {
+		b.event(c, &Event{Type: EventClose, Time: b.now, Reason: why.String()})
+	}
+}
+
+// Removed forgets what the box kept of a connection.
+func (b *Box) Removed(c *conntrack.Conn) { b.dropFlow(c) }
+
+// choose makes the candidates of every connection anew, after the rules have
+// changed. Connections are counted in the order of their SYNs, as ever, and a
+// rule that has not changed keeps its counts on each.
+func (b *Box) choose() {
+	var conns []*conntrack.Conn
+	b.table.All(func(c *conntrack.Conn) bool {
+		conns = append(conns, c)
+		return true
+	})
+	slices.SortFunc(conns, func(x, y *conntrack.Conn) int { return int(x.Ordinal()) - int(y.Ordinal()) })
+	for _, c := range conns {
+		b.chosen = b.candidates(b.chosen[:0], c)
+		f := b.flowOf(c)
+		if f == nil && len(b.chosen) == 0 {
+			continue
+		}
+		if f == nil {
+			f = b.newFlow(c)
+		}
+		for i := range b.chosen {
+			keepCounts(&b.chosen[i], f.rules)
+		}
+		f.rules = append(f.rules[:0], b.chosen...)
+	}
+}
+
+// keepCounts carries over what an unchanged rule had counted on a connection.
+func keepCounts(c *candidate, old []candidate) {
+	for i := range old {
+		if o := &old[i]; o.Name == c.Name && o.rule.kept == c.rule {
+			c.matched, c.fired, c.bad = o.matched, o.fired, o.bad
+		}
+	}
+}
+
+// holds tells whether a segment repeats sequence space that is held back, by
+// the rule r or, if r is nil, by any.
+func (b *Box) holds(f *flow, d conntrack.Dir, s *conntrack.Segment, r *rule) bool {
+	if s.End() == s.Seq {
+		return false
+	}
+	span := seq.Range{From: s.Seq, To: s.End()}
+	for _, place := range f.held {
+		w := &b.waits[place]
+		if w.dir == d && (r == nil || w.rule == r) && w.span.Overlaps(span) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// since is a time on the box's clock as events carry it.
+func (b *Box) since(now time.Duration) time.Duration { return now - b.start }
+
+// watched tells whether events about a connection are wanted.
+func (b *Box) watched(c *conntrack.Conn) bool {
+	if b.cfg.OnEvent == nil {
+		return false
+	}
+	return b.cfg.AllEvents || b.flowOf(c) != nil
+}
+
+// event completes an event about a connection and hands it on.
+func (b *Box) event(c *conntrack.Conn, e *Event) {
+	e.Time = b.since(e.Time)
+	e.Conn, e.Incarnation = c.Ordinal(), c.Incarnation()
+	e.Client, e.Server = c.Client(), c.Server()
+	e.ClientState, e.ServerState = c.State(conntrack.FromClient), c.State(conntrack.FromServer)
+	b.cfg.OnEvent(e)
+}
+
+// segmentEvent tells of the segment in hand, once its fate is decided and carried out.
+func (b *Box) segmentEvent(j *Journey) {
+	if !b.watched(j.Conn) {
+		return
+	}
+	e := b.describe(EventSegment, j.Conn, j.Dir, j.Seg)
+	e.Kinds, e.Verdict, e.Rules, e.Reason = j.Kinds, j.verdict, j.fired, j.reason
+	b.event(j.Conn, e)
+}
+
+// leaveEvent tells of a segment that leaves later, or that nobody has sent.
+func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment, f wire.Flags) {
+	if !b.watched(c) {
+		return
+	}
+	e := b.describe(EventDeliver, c, d, s)
+	e.Verdict = w.verdict()
+	if w.forged {
+		e.Type = EventSegment
+		b.stats.Verdicts[Forged]++
+	}
+	if w.rule != nil {
+		e.Rules = w.rule.names
+	}
+	b.event(c, e)
+}
+
+func (w *wait) verdict() Verdict {
+	switch {
+	case w.forged:
+		return Forged
+	case w.hold != nil:
+		return Hold
+	}
+	return Delay
+}
+
+func (b *Box) describe(t EventType, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) *Event {
+	e := &Event{
+		Type: t, Time: b.now, From: d, FromSide: c.Side(d), Flags: b.flags.name(s.Flags),
+		Seq: relative(c.End(d), s.Seq), Len: int(s.Len), Win: int(s.Window),
+	}
+	if s.Flags.Has(wire.ACK) {
+		e.Ack = relative(c.End(d.Peer()), s.Ack)
+	}
+	return e
+}
+
+// flagNames keeps the words for flags, so that telling allocates nothing.
+type flagNames [512]string
+
+func (n *flagNames) name(f wire.Flags) string {
+	i := int(f) & (len(n) - 1)
+	if n[i] == "" {
+		n[i] = f.String()
+	}
+	return n[i]
+}
+
+// overflow tells that the segment in hand could not be kept.
+func (b *Box) overflow(j *Journey) {
+	b.stats.Losses[LossQueue]++
+	j.reason = LossQueue.String()
+	if b.watched(j.Conn) {
+		b.event(j.Conn, &Event{Type: EventOverflow, Time: b.now, Reason: j.reason, Detail: "too much is held or delayed"})
+	}
+}
+
+// tapSent shows a segment that does not leave now where its sender sent it.
+func (b *Box) tapSent(j *Journey) {
+	if b.cfg.Tap != nil {
+		b.scratch = j.packet.Materialize(j.place, b.scratch[:0])
+		b.cfg.Tap(b.side, b.since(b.now), b.scratch, b.comment(j.Conn, j.verdict, j.fired))
+	}
+}
+
+// tapBoth shows a passing segment where it was sent and where it arrives.
+func (b *Box) tapBoth(j *Journey) {
+	if b.cfg.Tap == nil {
+		return
+	}
+	b.scratch = j.packet.Materialize(j.place, b.scratch[:0])
+	comment := ""
+	if len(j.fired) > 0 {
+		comment = b.comment(j.Conn, j.verdict, j.fired)
+	}
+	b.cfg.Tap(b.side, b.since(b.now), b.scratch, comment)
+	b.cfg.Tap(1-b.side, b.since(b.now), b.scratch, comment)
+}
+
+// tapDelivered shows what leaves later, or is forged, where it arrives.
+func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, data []byte) {
+	if b.cfg.Tap == nil {
+		return
+	}
+	var names []string
+	if w.rule != nil {
+		names = w.rule.names
+	}
+	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), data, b.comment(c, w.verdict(), names))
+}
+
+// comment is what a capture says of a packet that the box touched.
+func (b *Box) comment(c *conntrack.Conn, v Verdict, fired []string) string {
+	var text strings.Builder
+	text.WriteString(v.String())
+	if len(fired) > 0 {
+		text.WriteString(" by " + strings.Join(fired, ", "))
+	}
+	text.WriteString("; client " + c.State(conntrack.FromClient).String())
+	text.WriteString(", server " + c.State(conntrack.FromServer).String())
+	return text.String()
+}
