@@ -71,6 +71,7 @@ func (st *step) synSentGets(r Dir, s *Segment) {
 		x.gotSynOf(s)
 		x.agree(s)
 		x.una = s.Ack
+		x.gap, x.resent = 0, 0
 		st.move(r, Established, ByDelivery)
 	default: // simultaneous open, or the second half of a split handshake
 		x.gotSynOf(s)
@@ -85,53 +86,77 @@ func (st *step) requestGets(r Dir, s *Segment) {
 	x := &st.c.ends[r]
 	again := s.Seq == x.irs && s.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN
 	switch {
-	case again || !x.has(sentSyn):
-		return
-	case s.has(wire.ACK) && !s.has(wire.RST) && s.Ack != x.iss.Add(1):
-		return // answered by RST
-	case x.tooOld(s) || !x.inWindow(s):
-		x.expectChallenge(s)
-		return
-	case s.has(wire.RST):
-		if s.Seq == x.rcv {
-			st.move(r, Closed, ByDelivery)
-		} else {
+	case again && !x.tooOld(s, 0):
+		// answered by another SYN-ACK
+	case s.has(wire.ACK) && (!x.has(sentSyn) || s.Ack != x.iss.Add(1)) && !s.has(wire.RST):
+		// answered by RST
+	case x.tooOld(s, 0) || !x.inRequestWindow(s):
+		if !s.has(wire.RST) {
 			x.set(challenged)
 		}
-		return
-	case s.has(wire.SYN) && s.Seq != x.irs:
+	case s.has(wire.RST) && s.Seq != x.rcv:
+		x.set(challenged)
+	case s.has(wire.RST), s.has(wire.SYN) && s.Seq != x.irs:
 		st.move(r, Closed, ByDelivery)
-		return
-	case !s.has(wire.ACK):
-		return
+	case s.has(wire.ACK):
+		st.becomeSocket(r, s)
 	}
+}
+
+// becomeSocket: the request is acknowledged, and its socket gets the segment.
+func (st *step) becomeSocket(r Dir, s *Segment) {
+	x := &st.c.ends[r]
 	x.una = s.Ack
-	x.moved = st.now
+	x.gap, x.resent = 0, 0
 	st.move(r, Established, ByDelivery)
 	st.socketGets(r, s)
+}
+
+// inRequestWindow is tcp_in_window, by which requests judge: unlike tcp_sequence
+// it wants something of the segment at or above RCV.NXT.
+func (x *Endpoint) inRequestWindow(s *Segment) bool {
+	end, edge := s.End(), x.rcv.Add(x.Window())
+	switch {
+	case s.Seq == x.rcv:
+		return true
+	case x.rcv.Less(end) && s.Seq.Less(edge):
+		return true
+	}
+	return s.Seq == edge && s.Seq == end
 }
 
 // timeWaitGets follows tcp_timewait_state_process.
 func (st *step) timeWaitGets(r Dir, s *Segment) {
 	x := &st.c.ends[r]
-	old := x.tooOld(s)
-	newer := x.rcv.Less(s.Seq) || x.has(hasTS) && s.HasTS && int32(x.tsRecent-s.TSVal) < 0
+	old := x.tooOld(s, 0)
 	switch {
-	case !old && s.has(wire.RST):
-		if s.Seq == x.rcv && !st.stack(r).RFC1337 {
+	case s.has(wire.RST):
+		if s.Seq == x.rcv && !old && !st.stack(r).RFC1337 {
 			st.move(r, Closed, ByDelivery)
 		}
-	case s.has(wire.RST):
-	case !old && s.has(wire.SYN) && !s.has(wire.ACK) && newer:
-		if !s.has(wire.FIN) {
-			st.request(r, s)
+	case !old && s.has(wire.SYN) && !s.has(wire.ACK) && x.isNewer(s):
+		if s.has(wire.FIN) {
+			st.move(r, Closed, ByDelivery) // the listener that gets it now drops it
+			return
 		}
-	case old || s.has(wire.ACK):
+		st.request(r, s)
+	default:
 		if s.has(wire.SYN) {
 			x.set(challenged)
 		}
-		st.enterTimeWait(r) // it answers, and begins its wait again
+		if old || s.has(wire.ACK) {
+			st.enterTimeWait(r) // it begins its wait again
+		}
+		if s.bare() && s.Seq == x.rcv {
+			x.takeTimestamp(s)
+		}
 	}
+}
+
+// isNewer tells whether a SYN is beyond what TIME_WAIT has to guard: by its
+// number, or by its timestamp (RFC 6191).
+func (x *Endpoint) isNewer(s *Segment) bool {
+	return x.rcv.Less(s.Seq) || x.stamped(s) && int32(x.tsRecent-s.TSVal) < 0
 }
 
 // socketGets follows tcp_rcv_state_process with tcp_validate_incoming first.
@@ -143,20 +168,29 @@ func (st *step) socketGets(r Dir, s *Segment) {
 	if !st.acknowledged(r, s) {
 		return
 	}
-	if x.state == Closed || x.state == TimeWait {
-		return // TIME_WAIT begins with this ACK; a FIN in it is in its past
+	switch {
+	case x.state == Closed, x.state == TimeWait:
+		// TIME_WAIT begins with this ACK; a FIN in it is in its past.
+	case !x.has(gotFin):
+		st.queue(r, s)
+	case s.Seq.Less(x.rcv) && x.rcv.Less(s.Seq.Add(s.Len)):
+		st.move(r, Closed, ByDelivery) // data where the peer had ended: answered by RST
 	}
-	st.queue(r, s)
-	x.takeTimestamp(s)
 }
 
 // validate is tcp_validate_incoming: PAWS, the window, RST and SYN, in this order.
 func (st *step) validate(r Dir, s *Segment) bool {
 	x := &st.c.ends[r]
-	if x.tooOld(s) && !s.has(wire.RST) {
-		x.set(challenged)
+	if !s.has(wire.ACK | wire.RST | wire.SYN) {
 		return false
 	}
+	if x.tooOld(s, pawsWindow) && !s.has(wire.RST) {
+		if !s.bare() || !s.Seq.Less(x.rcv) { // tcp_disordered_ack_check: that is common
+			x.set(challenged)
+		}
+		return false
+	}
+	st.expectProbeAnswer(r, s)
 	if !x.inWindow(s) {
 		switch {
 		case !s.has(wire.RST):
@@ -192,10 +226,20 @@ func (x *Endpoint) resetsAfterFin(s *Segment) bool {
 	return after && s.Seq.Add(1) == x.rcv
 }
 
-// tooOld is PAWS (RFC 7323, section 5.3) with Linux's window of one tick. A
-// segment without timestamps is not judged, even if they were negotiated.
-func (x *Endpoint) tooOld(s *Segment) bool {
-	return x.has(hasTS) && s.HasTS && int32(x.tsRecent-s.TSVal) > 1
+// pawsWindow is by how many ticks a socket lets a timestamp be older than
+// TS.Recent (TCP_PAWS_WINDOW); requests and TIME_WAIT allow none.
+const pawsWindow = 1
+
+// tooOld is PAWS (RFC 7323, section 5.3). A segment without timestamps is not
+// judged, even if they were negotiated, and neither is it after a first
+// timestamp of 0, which some send in their SYN (tcp_paws_check).
+func (x *Endpoint) tooOld(s *Segment, window int32) bool {
+	return x.stamped(s) && x.tsRecent != 0 && int32(x.tsRecent-s.TSVal) > window
+}
+
+// stamped tells whether the timestamps of s can be held against TS.Recent.
+func (x *Endpoint) stamped(s *Segment) bool {
+	return s.HasTS && x.has(timestamps|hasTS)
 }
 
 // inWindow is tcp_sequence: the segment ends at or after what was last
@@ -208,14 +252,21 @@ func (x *Endpoint) inWindow(s *Segment) bool {
 	return left.LessEq(s.End()) && s.Seq.LessEq(x.rcv.Add(x.Window()))
 }
 
-// expectChallenge notes that x will answer an unacceptable segment: with the
-// answer to a keepalive, if it is one; with an ACK that is the field's
-// "challenge", unless it is the everyday retransmission of what x has.
-func (x *Endpoint) expectChallenge(s *Segment) {
-	switch {
-	case s.Seq.Add(1) == x.rcv && s.Len <= 1 && !s.has(wire.SYN|wire.FIN):
+// expectProbeAnswer notes that the segment is a keepalive, or looks like one, and
+// will be answered. A window probe looks like one too, but its sender knows of a
+// closed window; the last byte of a stream does, but is not acknowledged yet.
+func (st *step) expectProbeAnswer(r Dir, s *Segment) {
+	x, y := &st.c.ends[r], &st.c.ends[r.Peer()]
+	keepalive := s.Seq.Add(1) == x.rcv && s.Len <= 1 && !s.has(wire.SYN|wire.FIN|wire.RST)
+	if keepalive && y.una == y.nxt && y.peerWnd != 0 {
 		x.set(probed)
-	case s.has(wire.SYN) || x.rcv.Less(s.Seq) || s.End().Add(x.maxWnd).Less(x.rcv):
+	}
+}
+
+// expectChallenge notes that x will answer an unacceptable segment with an ACK that
+// is the field's "challenge", unless it is the everyday retransmission of what x has.
+func (x *Endpoint) expectChallenge(s *Segment) {
+	if s.has(wire.SYN) || x.rcv.Less(s.Seq) || s.End().Add(x.maxWnd).Less(x.rcv) {
 		x.set(challenged)
 	}
 }
@@ -224,19 +275,22 @@ func (x *Endpoint) expectChallenge(s *Segment) {
 func (st *step) acknowledged(r Dir, s *Segment) bool {
 	x := &st.c.ends[r]
 	switch {
-	case x.nxt.Less(s.Ack):
-		x.set(challenged)
-		return false
-	case s.Ack.Add(x.maxWnd).Less(x.una):
-		x.set(challenged)
-		return false
-	case x.state == SynRcvd && s.Ack.LessEq(x.iss):
+	case x.state == SynRcvd && !seq.InRange(s.Ack, x.iss.Add(1), x.nxt.Add(1)):
 		return false // answered by RST
+	case x.nxt.Less(s.Ack), s.Ack.Less(x.oldestAck()):
+		x.set(challenged)
+		return false
+	case s.Ack.Less(x.una):
+		return true // of no news, but what it carries counts
 	}
+	x.takeTimestamp(s)
 	x.peerWindow(st.c.ends[r.Peer()].scale, s)
 	if x.una.Less(s.Ack) {
 		x.una = s.Ack
 		x.moved, x.gap, x.resent = st.now, 0, st.now
+		if x.iss.Size(x.una) > widest {
+			x.set(ackedMuch)
+		}
 	}
 	switch {
 	case x.state == SynRcvd:
@@ -252,6 +306,16 @@ func (st *step) acknowledged(r Dir, s *Segment) bool {
 	return true
 }
 
+// oldestAck is the oldest acknowledgment that x does not take for an attack (RFC
+// 5961, section 5.2): up to the largest window back, but not before its SYN.
+func (x *Endpoint) oldestAck() seq.Num {
+	back := x.maxWnd
+	if !x.has(ackedMuch) {
+		back = min(back, x.iss.Add(1).Size(x.una))
+	}
+	return x.una.Add(-back)
+}
+
 // peerWindow notes the window that x is offered.
 func (x *Endpoint) peerWindow(shift uint8, s *Segment) {
 	x.peerWnd = uint32(s.Window)
@@ -265,31 +329,27 @@ func (x *Endpoint) peerWindow(shift uint8, s *Segment) {
 // hole is received, and so is a FIN once nothing is missing before it.
 func (st *step) queue(r Dir, s *Segment) {
 	x := &st.c.ends[r]
-	if x.has(gotFin) || s.Len == 0 && !s.has(wire.FIN) {
+	span := seq.Range{From: seq.Max(s.Seq, x.rcv), To: s.End()}
+	closed := x.Window() == 0 && (s.Len > 0 || span.From != x.rcv) // a bare FIN is taken even so
+	if closed || span.To.LessEq(span.From) {
 		return
 	}
-	data := seq.Range{From: s.Seq, To: s.Seq.Add(s.Len)}
-	if s.has(wire.SYN) {
-		data.From, data.To = data.From.Add(1), data.To.Add(1)
+	if x.has(heardFin) && span.Contains(x.finAt) {
+		x.clear(heardFin) // a FIN out of order, where there is data (tcp_ofo_queue)
 	}
-	if s.has(wire.FIN) && x.rcv.LessEq(data.To) {
-		x.finAt = data.To
+	if s.has(wire.FIN) {
+		x.finAt = s.fin()
 		x.set(heardFin)
 	}
-	if data.From.Less(x.rcv) {
-		data.From = x.rcv
+	if span.From != x.rcv {
+		if !x.ooo.add(span) {
+			x.set(blind)
+		}
+		return
 	}
-	before := x.rcv
-	switch {
-	case data.From == x.rcv && data.From.Less(data.To):
-		x.rcv = x.ooo.advance(data.To)
-	case data.From.Less(data.To) && !x.ooo.add(data):
-		x.set(blind)
-	}
-	if x.rcv != before {
-		x.moved = st.now
-	}
-	if x.has(heardFin) && x.rcv == x.finAt {
+	x.rcv = x.ooo.advance(span.To)
+	x.moved = st.now
+	if x.has(heardFin) && x.finAt.Less(x.rcv) {
 		st.receivedFin(r, ByDelivery)
 	}
 }
@@ -297,9 +357,7 @@ func (st *step) queue(r Dir, s *Segment) {
 // receivedFin: the peer's FIN is in order.
 func (st *step) receivedFin(r Dir, why Cause) {
 	x := &st.c.ends[r]
-	if x.rcv == x.finAt {
-		x.rcv = x.finAt.Add(1)
-	}
+	x.rcv, x.ooo = x.finAt.Add(1), ranges{}
 	x.moved = st.now
 	x.set(gotFin)
 	switch x.state {
@@ -315,7 +373,7 @@ func (st *step) receivedFin(r Dir, why Cause) {
 // takeTimestamp is tcp_replace_ts_recent: only a segment that reaches what was
 // last acknowledged may renew TS.Recent (RFC 7323, section 4.3).
 func (x *Endpoint) takeTimestamp(s *Segment) {
-	if s.HasTS && s.Seq.LessEq(x.acked) && (!x.has(hasTS) || int32(s.TSVal-x.tsRecent) >= 0) {
+	if s.HasTS && x.has(timestamps) && s.Seq.LessEq(x.acked) && !x.tooOld(s, 0) {
 		x.tsRecent = s.TSVal
 		x.set(hasTS)
 	}

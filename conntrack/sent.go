@@ -3,6 +3,7 @@ package conntrack
 import (
 	"time"
 
+	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
@@ -267,7 +268,8 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		x.set(gotSyn)
 	case x.rcv.Less(s.Ack):
 		x.rcv = x.ooo.advance(s.Ack)
-		if !x.has(heardFin) && y.has(sentFin) && !x.has(prior) && !y.has(prior) {
+		fellows := !x.has(prior) && !y.has(prior)
+		if !x.has(heardFin) && fellows && y.has(sentFin) && y.fin.Less(s.Ack) {
 			x.finAt = y.fin
 			x.set(heardFin)
 		}

@@ -56,6 +56,7 @@ type Box struct {
 	scratch    []byte
 	out        Emission
 	flags      flagNames
+	told       Event
 }
 
 // A BoxConfig sets up a Box.

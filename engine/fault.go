@@ -140,5 +140,5 @@ func (j *Journey) tell(action string, detail func() string) {
 	if b.cfg.OnEvent == nil {
 		return
 	}
-	b.event(j.Conn, &Event{Type: EventRule, Time: j.Now, Rules: j.rule.names, Action: action, Detail: detail()})
+	b.event(j.Conn, Event{Type: EventRule, Rules: j.rule.names, Action: action, Detail: detail()})
 }

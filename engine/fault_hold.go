@@ -197,7 +197,7 @@ func (b *Box) discard(place uint32) {
 	w := b.settle(place)
 	b.stats.Verdicts[Drop]++
 	if c, _ := b.connOf(&w); c != nil && b.cfg.OnEvent != nil {
-		b.event(c, &Event{Type: EventRule, Time: b.now, Rules: w.rule.names, Action: "hold", Detail: "dropped at its timeout"})
+		b.event(c, Event{Type: EventRule, Rules: w.rule.names, Action: "hold", Detail: "dropped at its timeout"})
 	}
 	w.buf.Free()
 }

@@ -88,21 +88,21 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 		}
 	}
 	if b.watched(c) {
-		b.event(c, &Event{Type: EventOpen, Time: b.now})
+		b.event(c, Event{Type: EventOpen})
 	}
 }
 
 // Changed reports a change of state.
 func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.State, why conntrack.Cause) {
 	if b.watched(c) {
-		b.event(c, &Event{Type: EventState, Time: b.now, Endpoint: d, FromState: from, Cause: why.String()})
+		b.event(c, Event{Type: EventState, Endpoint: d, FromState: from, Cause: why.String()})
 	}
 }
 
 // Closed reports the end of a connection.
 func (b *Box) Closed(c *conntrack.Conn, why conntrack.Reason) {
 	if b.watched(c) {
-		b.event(c, &Event{Type: EventClose, Time: b.now, Reason: why.String()})
+		b.event(c, Event{Type: EventClose, Reason: why.String()})
 	}
 }
 

@@ -135,7 +135,7 @@ func TestRun(t *testing.T) {
 				"set reuseaddr off\nexpect-error EADDRINUSE\nconnect server:80 from 4000\nset reuseaddr\nconnect server:80 from 4000\nsend again\nrecv eof\nclose",
 		},
 		{
-			name:   "restart of a server that closed first",
+			name: "restart of a server that closed first",
 			server: "set reuseaddr\nlisten 80\naccept\nshutdown\nrecv eof\nclose\nclose\n" +
 				"set reuseaddr off\nexpect-error EADDRINUSE\nlisten 80\nset reuseaddr\nlisten 80",
 			client: "connect server:80\nrecv eof\nclose",
@@ -252,32 +252,6 @@ func TestV6(t *testing.T) {
 	if got, want := client.told()[1], "connect [::1]:80 from 4000: [::1]:4000 to [::1]:80"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-}
-
-// Two scripts connect to each other's port. Without a box that crosses their
-// SYNs one is refused, unless both come at once; both connect, or neither
-// hangs.
-func TestConnectToEachOther(t *testing.T) {
-	h := newHost(t)
-	const tries = 200
-	for range tries {
-		a := h.start("client", "set reuseaddr\nset linger 0s\nconnect server:8888 from 7777\nsleep 20ms")
-		b := h.start("server", "set reuseaddr\nset linger 0s\nconnect client:7777 from 8888\nsleep 20ms")
-		for _, s := range []*side{a, b} {
-			if err := s.wait(); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
-				t.Fatalf("%s: %v", s.name, err)
-			}
-			s.Kill()
-		}
-	}
-}
-
-func TestSimultaneousOpenWithItself(t *testing.T) {
-	h := newHost(t)
-	// A port that connects to itself crosses SYN with SYN: the only simultaneous
-	// open a loopback gives for sure.
-	s := h.start("self", "connect client:7777 from 7777\nsend echo\nrecv-text echo\nclose")
-	s.ok()
 }
 
 // Every option, as the kernel holds it, on the listener, on what it accepts,

@@ -143,6 +143,9 @@ func (d *Doc) place(at span) Place {
 	n := sort.SearchInts(d.lines, start+1) - 1
 	line := d.line(n)
 	from := min(start-d.lines[n], len(line))
+	for from < len(line) && from > 0 && !utf8.RuneStart(line[from]) {
+		from-- // the parser's place of an unexpected end may be within a character
+	}
 	to := min(max(at.end-d.lines[n], from), len(line))
 	return Place{
 		File:   d.file,

@@ -104,6 +104,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"a = \"x", `f:1:6: unexpected EOF; expected '"'`},
 		{"a = \n", `f:1:5: expected value but found '\n' instead`},
 		{"[[rule]]\nx 1\n", "f:2:3: expected '.' or '=', but got '1' instead"},
+		{"a = \"é", `f:1:6: unexpected EOF; expected '"'`},
 		{"[a\n", ""},
 		{"a = 01\n", "f:1:5: invalid integer \"01\": cannot have leading zeroes"},
 		{"\x00", "f:1:1: files cannot contain NULL bytes; probably using UTF-16; TOML files must be UTF-8"},
