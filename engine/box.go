@@ -229,7 +229,7 @@ func (b *Box) walk(j *Journey) {
 	}
 	for i := range f.rules {
 		c := &f.rules[i]
-		if c.holding && b.holds(f, j.Dir, j.Seg, c.rule) {
+		if c.holding && b.heldBy(f, j.Dir, j.Seg, c.rule) != nil {
 			break // it is swallowed below
 		}
 		if !c.selects(j) {
@@ -239,12 +239,12 @@ func (b *Box) walk(j *Journey) {
 			break
 		}
 	}
-	if j.verdict != Pass || len(f.held) == 0 {
+	if len(f.held) == 0 || j.verdict == Drop || j.verdict == Hold {
 		return
 	}
-	if b.holds(f, j.Dir, j.Seg, nil) {
+	if r := b.heldBy(f, j.Dir, j.Seg, nil); r != nil {
 		b.stats.Swallowed++
-		j.lose(nil, "held")
+		j.lose(r, "held")
 	} else if leader := b.leaderOf(f, j.Dir); leader != 0 {
 		w := &b.waits[leader-1]
 		j.verdict, j.hold, j.leader, j.rule = Hold, w.hold, leader, w.rule

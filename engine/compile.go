@@ -25,6 +25,7 @@ func (b *Box) compileRule(r *rules.Rule) *rule {
 		loaded:  b.now,
 		enabled: r.Enabled,
 		names:   []string{r.Name},
+		reason:  "rule:" + r.Name,
 	}
 	for _, name := range r.Match.Tags {
 		c.tags |= b.tagBit(name)

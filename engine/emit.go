@@ -28,8 +28,8 @@ type wait struct {
 	leader  uint32    // place + 1 of the held segment that it stands behind, or 0
 	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
 	span    seq.Range // the sequence space it occupies
-	forged  bool
-	maker   maker // makes the packet when it is due, in place of buf
+	verdict Verdict   // Pass if it only has to keep its order
+	maker   maker     // makes the packet when it is due, in place of buf
 	target  conntrack.Dir
 	raw     bool // not a segment of a connection
 }
@@ -155,7 +155,7 @@ func (b *Box) wait(j *Journey, due time.Duration) (place uint32, ok bool) {
 	}
 	w := wait{
 		buf: j.copySegment(), conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir,
-		side: b.side, rule: j.rule, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
+		side: b.side, rule: j.rule, verdict: j.verdict, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
 	}
 	return b.enqueue(w, due), true
 }
@@ -207,6 +207,10 @@ func (b *Box) Next() (at time.Duration, ok bool) {
 	}
 	return at, ok
 }
+
+// NextEmission is when the next packet that waits is due; ok is false if none
+// waits for a time. Unlike Next it leaves the timers of connections out.
+func (b *Box) NextEmission() (at time.Duration, ok bool) { return b.queue.Next() }
 
 // maxExpire bounds the timers of connections that run out in one step.
 const maxExpire = 256
@@ -278,6 +282,9 @@ func (b *Box) leave(w wait) {
 	if !b.write(&out) || c == nil {
 		return
 	}
+	if w.verdict == Forged {
+		b.stats.Verdicts[Forged]++
+	}
 	b.table.Delivered(b.now, c, d, &s)
 	b.tapDelivered(&w, c, d, w.buf.Bytes())
 	b.leaveEvent(&w, c, d, &s, p.Flags())
@@ -293,7 +300,7 @@ func (b *Box) leaveForged(w wait) {
 	if buf == nil {
 		return
 	}
-	w.maker, w.buf, w.forged = nil, buf, true
+	w.maker, w.buf = nil, buf
 	w.side = c.Side(w.target.Peer())
 	w.dir = w.target.Peer()
 	b.leave(w)
@@ -308,7 +315,7 @@ func (b *Box) emitAfter(j *Journey) {
 	for i := range b.after {
 		p := &b.after[i]
 		w := wait{
-			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, forged: true,
+			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged,
 			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
 		}
 		if p.after == 0 {
@@ -358,7 +365,7 @@ func (b *Box) aboutConnection() {
 		copied := b.pool.Get(b.buf.n)
 		copied.Set(b.buf.Bytes())
 		copied.Header = b.buf.Header
-		b.enqueue(wait{buf: copied, side: b.side, rule: j.rule, raw: true}, due)
+		b.enqueue(wait{buf: copied, side: b.side, rule: j.rule, verdict: j.verdict, raw: true}, due)
 	}
 	b.segmentEvent(j)
 	b.emitAfter(j)

@@ -113,6 +113,16 @@ func (j *Journey) apply(c *candidate) bool {
 	return c.ends
 }
 
+// decide settles the fate of the segment, if nothing has yet: what a black hole
+// has taken no later rule gives back.
+func (j *Journey) decide(v Verdict) bool {
+	if j.verdict != Pass {
+		return false
+	}
+	j.verdict = v
+	return true
+}
+
 // lose drops the segment before any rule has seen it: for the black hole or
 // the like that r has made, or for a reason of the box itself.
 func (j *Journey) lose(r *rule, reason string) {

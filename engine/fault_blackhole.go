@@ -34,7 +34,7 @@ func (f *blackholeFault) Apply(j *Journey) {
 	for _, from := range sides(f.From) {
 		j.flow.holes[from] = hole{by: j.rule, until: until}
 		if from == j.Dir {
-			j.verdict = Drop
+			j.decide(Drop)
 		}
 		if f.Heal == "reset" {
 			j.leaveAfter(pending{maker: healReset, to: from, after: f.For})

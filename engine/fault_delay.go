@@ -21,7 +21,9 @@ func (f *delayFault) Apply(j *Journey) {
 		by += time.Duration(f.spread(j) * float64(f.Jitter))
 	}
 	by = max(by, 0)
-	j.verdict, j.due, j.keep = Delay, j.Now+by, f.KeepOrder
+	if j.decide(Delay) {
+		j.due, j.keep = j.Now+by, f.KeepOrder
+	}
 	j.tell("delay", by.String)
 }
 

@@ -5,4 +5,4 @@ type dropFault struct{}
 
 var _ = registerPlain("drop", "the segment ends here", terminal, dropFault{})
 
-func (dropFault) Apply(j *Journey) { j.verdict = Drop }
+func (dropFault) Apply(j *Journey) { j.decide(Drop) }

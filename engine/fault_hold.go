@@ -35,10 +35,10 @@ func (f *holdFault) Check() []rules.Problem {
 }
 
 func (f *holdFault) Apply(j *Journey) {
-	if f.Until.past(j) {
+	if f.Until.past(j) || !j.decide(Hold) {
 		return
 	}
-	j.verdict, j.hold = Hold, f
+	j.hold = f
 	j.tell("hold", func() string { return "until " + f.Until.String() })
 }
 

@@ -144,18 +144,18 @@ func keepCounts(c *candidate, old []candidate) {
 	}
 }
 
-// holds tells whether a segment repeats sequence space that is held back, by
-// the rule r or, if r is nil, by any.
-func (b *Box) holds(f *flow, d conntrack.Dir, s *conntrack.Segment, r *rule) bool {
+// heldBy is the rule that holds back sequence space which a segment repeats,
+// only the rule r if it is not nil; nil if none does.
+func (b *Box) heldBy(f *flow, d conntrack.Dir, s *conntrack.Segment, r *rule) *rule {
 	if s.End() == s.Seq {
-		return false
+		return nil
 	}
 	span := seq.Range{From: s.Seq, To: s.End()}
 	for _, place := range f.held {
 		w := &b.waits[place]
 		if w.dir == d && (r == nil || w.rule == r) && w.span.Overlaps(span) {
-			return true
+			return w.rule
 		}
 	}
-	return false
+	return nil
 }

@@ -29,6 +29,7 @@ type rule struct {
 	loaded  time.Duration
 	enabled bool
 	names   []string // its name alone, as events carry it
+	reason  string   // as the reason of a drop
 
 	conns   int64  // connections that its address keys select
 	fired   uint64 // in all

@@ -36,6 +36,9 @@ func (b *Box) segmentEvent(j *Journey) {
 	if !b.watched(j.Conn) {
 		return
 	}
+	if j.verdict == Drop && j.reason == "" {
+		j.reason = j.rule.reason
+	}
 	e := b.describe(EventSegment, j.Conn, j.Dir, j.Seg)
 	e.Kinds, e.Verdict, e.Rules, e.Reason = j.Kinds, j.verdict, j.fired, j.reason
 	b.event(j.Conn, e)
@@ -47,25 +50,14 @@ func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntra
 		return
 	}
 	e := b.describe(EventDeliver, c, d, s)
-	e.Verdict = w.verdict()
-	if w.forged {
+	e.Verdict = w.verdict
+	if w.verdict == Forged {
 		e.Type = EventSegment
-		b.stats.Verdicts[Forged]++
 	}
 	if w.rule != nil {
 		e.Rules = w.rule.names
 	}
 	b.event(c, e)
-}
-
-func (w *wait) verdict() Verdict {
-	switch {
-	case w.forged:
-		return Forged
-	case w.hold != nil:
-		return Hold
-	}
-	return Delay
 }
 
 func (b *Box) describe(t EventType, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) Event {
@@ -130,7 +122,7 @@ func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, data []b
 	if w.rule != nil {
 		names = w.rule.names
 	}
-	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), data, b.comment(c, w.verdict(), names))
+	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), data, b.comment(c, w.verdict, names))
 }
 
 // comment is what a capture says of a packet that the box touched.

@@ -104,7 +104,7 @@ var matchKeys = []key[Match]{
 var limitKeys = []key[Limits]{
 	{KeyDoc{Name: "nth", Type: typeRange, List: true, Doc: "only these of the matching segments of one connection and direction, from 1"},
 		func(l *Limits, v tomldoc.Value) { l.Nth = readRanges(v, 1, math.MaxInt64) }},
-	{KeyDoc{Name: "every", Type: "integer", Doc: "only each so manieth of them"},
+	{KeyDoc{Name: "every", Type: "integer", Doc: "only each n-th of them"},
 		func(l *Limits, v tomldoc.Value) { l.Every = readCount(v) }},
 	{KeyDoc{Name: "count", Type: "integer", Doc: "at most so many firings per connection"},
 		func(l *Limits, v tomldoc.Value) { l.Count = readCount(v) }},

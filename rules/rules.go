@@ -66,7 +66,7 @@ type Match struct {
 // except for Probability and Share, which a parsed rule has at 1.
 type Limits struct {
 	Nth            Ranges // of the matching segments of a connection and direction, from 1
-	Every          int    // each so manieth of them
+	Every          int    // each n-th of them
 	Count          int    // firings per connection
 	Total          int    // firings in all
 	Probability    float64

@@ -1,0 +1,98 @@
+// Package tcpmangle holds what is said about the project as a whole.
+package tcpmangle
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tcpmangle/tcpmangle/"
+
+// The packages, and which of ours and of others' each may import. Arrows point
+// down only: a segment's journey is read in this order without turning back.
+var mayImport = []struct {
+	pkg    string
+	ours   string
+	others string
+}{
+	{"internal/seq", "", ""},
+	{"internal/sched", "", ""},
+	{"internal/tomldoc", "", "toml"},
+	{"internal/capture", "", "gopacket"},
+	{"internal/netns", "", "netlink sys"},
+	{"internal/script", "", "sys"},
+	{"tunnel", "", "water sys"},
+	{"tunnel/tunneltest", "tunnel", ""},
+	{"internal/wire", "internal/seq", ""},
+	{"conntrack", "internal/seq internal/sched internal/wire", ""},
+	{"rules", "conntrack internal/tomldoc", ""},
+	{"engine", "conntrack internal/sched internal/seq internal/wire rules tunnel", "zap"},
+	{"internal/ladder", "conntrack engine internal/seq internal/wire rules tunnel", ""},
+	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
+	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
+}
+
+// modules are the words above for modules of others.
+var modules = map[string]string{
+	"toml":     "github.com/BurntSushi/toml",
+	"gopacket": "github.com/gopacket/gopacket",
+	"netlink":  "github.com/vishvananda/netlink",
+	"sys":      "golang.org/x/sys",
+	"water":    "github.com/songgao/water",
+	"zap":      "go.uber.org/zap",
+}
+
+func TestImportsPointDown(t *testing.T) {
+	listed := map[string]bool{}
+	for _, row := range mayImport {
+		listed[row.pkg] = true
+		for _, path := range imports(t, row.pkg) {
+			switch ours, isOurs := strings.CutPrefix(path, module); {
+			case isOurs && !slices.Contains(strings.Fields(row.ours), ours):
+				t.Errorf("%s imports %s; it may import of ours: %s", row.pkg, ours, orNothing(row.ours))
+			case !isOurs && strings.Contains(path, ".") && !allowed(path, row.others):
+				t.Errorf("%s imports %s; it may import of others: %s", row.pkg, path, orNothing(row.others))
+			}
+		}
+	}
+	out, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		pkg := strings.TrimPrefix(path, module)
+		if strings.HasPrefix(pkg, "cmd/") || pkg == "integration" || pkg+"/" == module {
+			continue // may import everything
+		}
+		if !listed[pkg] {
+			t.Errorf("%s is not in the table: say what it may import", pkg)
+		}
+	}
+}
+
+func imports(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "./"+pkg).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list %s: %s", pkg, out)
+	}
+	return strings.Fields(string(out))
+}
+
+func allowed(path, words string) bool {
+	for _, word := range strings.Fields(words) {
+		if m := modules[word]; path == m || strings.HasPrefix(path, m+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}

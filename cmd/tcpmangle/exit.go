@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// The exit statuses.
+const (
+	exitDone    = 0 // and as expected
+	exitFailed  = 1 // it ran, and an expectation failed
+	exitUsage   = 2 // the call or a file is wrong
+	exitMachine = 3 // this machine cannot do it
+	exitBug     = 4 // ours
+)
+
+// errFailed says that it ran and something was not as expected; what that was
+// has been printed.
+var errFailed = errors.New("an expectation failed")
+
+// A usageError is a mistake in the call.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage makes a mistake in the call of err, with the command that explains the right one.
+func usage(cmd *cobra.Command, err error) error {
+	return &usageError{err, cmd.CommandPath() + " --help"}
+}
+
+// atLeastOne refuses a call without files.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage(cmd, fmt.Errorf("%s needs %s", cmd.Name(), what))
+		}
+		return nil
+	}
+}
+
+// An exitError ends the process with a status of its own, silently.
+type exitError struct{ status int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// explain prints why a command failed and gives the exit status.
+func explain(stderr io.Writer, err error) int {
+	var (
+		call     *usageError
+		mistakes rules.Errors
+		missing  *netns.MissingError
+		exit     *exitError
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errFailed):
+		return exitFailed
+	case errors.As(err, &exit):
+		return exit.status
+	case errors.As(err, &mistakes):
+		mistakes.Render(stderr)
+		fmt.Fprintf(stderr, "tcpmangle: %s; nothing was run\n", count(len(mistakes), "mistake"))
+		return exitUsage
+	case errors.As(err, &missing):
+		complain(stderr, err, missing.Hint)
+		return exitMachine
+	case errors.As(err, &call):
+		complain(stderr, err, call.hint)
+		return exitUsage
+	}
+	complain(stderr, err, "")
+	return exitUsage
+}
+
+func complain(w io.Writer, err error, hint string) {
+	fmt.Fprintf(w, "tcpmangle: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+// count is a number with its noun: 1 mistake, 2 mistakes.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

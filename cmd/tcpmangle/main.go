@@ -1,0 +1,90 @@
+// Command tcpmangle puts a box that knows TCP in the middle of connections. It
+// reads flags and files and prints; it decides nothing about packets.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command as a function of its arguments; it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) (status int) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			fmt.Fprintf(stderr, "tcpmangle: bug: %v\n%s", bug, debug.Stack())
+			status = exitBug
+		}
+	}()
+	ctx, stop := interruptible(stderr)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return explain(stderr, root.ExecuteContext(ctx))
+}
+
+// interruptible is a context that ends with the first Ctrl-C; the second one
+// ends the process at once.
+func interruptible(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		fmt.Fprintln(stderr, "tcpmangle: interrupted, cleaning up; once more ends at once")
+		cancel()
+		if _, ok := <-signals; ok {
+			os.Exit(exitFailed)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel()
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tcpmangle",
+		Short: "Reproduce TCP's faults on demand, exact to the segment",
+		Long: `tcpmangle is a box in the middle of a TCP connection that knows TCP: it follows
+the state of both endpoints, and does what a rule file says to exactly the segment
+that the rule means. TCP stays end to end, between two real kernels.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(cmd, unknownCommand(cmd, args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), versionCommand())
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	err := fmt.Errorf("unknown command %q", name)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("%w; did you mean %q?", err, near[0])
+	}
+	return err
+}

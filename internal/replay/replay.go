@@ -1,0 +1,140 @@
+// Package replay runs rules over a capture, in virtual time: what would the
+// box have done with these packets. It opens no device.
+//
+// Every segment of the capture counts as sent. With one interface the sender
+// of a connection's first SYN stands on the client's side. With two, a
+// connection's hosts stand where their segments are seen first; a segment that is
+// then seen on the other interface was delivered there, and is passed over.
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/capture"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// Interfaces are the names of the two sides in captures that we write.
+var Interfaces = []string{"client-side", "server-side"}
+
+// A Config says what to run over the capture, and who hears of it.
+type Config struct {
+	Rules     *rules.Set
+	Seed      uint64
+	OnEvent   func(*engine.Event)
+	AllEvents bool
+	// Out, if it is not empty, is the file to which the outcome is written.
+	Out string
+}
+
+// A Report is what came of it.
+type Report struct {
+	Rules     []engine.RuleReport
+	Stats     engine.Stats
+	Packets   int // taken from the capture
+	Delivered int // passed over: seen before, on the other interface
+	Truncated int // captured shorter than they were: they pass as what they are not
+	Skipped   int // frames that hold no IP packet
+	Span      time.Duration
+}
+
+// Run plays the capture in the file in.
+func Run(in string, cfg Config) (r *Report, err error) {
+	sides, err := survey(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", in, err)
+	}
+	reader, err := capture.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	p := &player{report: &Report{}, sides: sides}
+	box := engine.BoxConfig{
+		Rules: cfg.Rules, Seed: cfg.Seed, Output: discard{}, OnEvent: cfg.OnEvent, AllEvents: cfg.AllEvents,
+	}
+	if cfg.Out != "" {
+		comment := fmt.Sprintf("replay of %s, seed %d", in, cfg.Seed)
+		w, err := capture.Create(cfg.Out, capture.Options{Start: sides.start, Comment: comment}, Interfaces...)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		box.Tap = w.Packet
+	}
+	p.box = engine.NewBox(box, 0)
+	if err := p.play(reader); err != nil {
+		return nil, fmt.Errorf("%s: %w", in, err)
+	}
+	p.report.Skipped = reader.Skipped()
+	p.report.Rules, p.report.Stats = p.box.Report(), p.box.Stats()
+	return p.report, nil
+}
+
+// discard is where the box writes to: the outcome is in events and captures.
+type discard struct{}
+
+func (discard) Write(*engine.Emission) error { return nil }
+
+type player struct {
+	box    *engine.Box
+	sides  *sides
+	report *Report
+}
+
+func (p *player) play(reader *capture.Reader) error {
+	for {
+		packet, err := reader.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			p.finish()
+			return nil
+		case err != nil:
+			return err
+		}
+		p.take(&packet)
+	}
+}
+
+// take hands one packet to the box, at its time. Captures of several threads
+// are not always in order; time never runs backwards all the same.
+func (p *player) take(packet *capture.Packet) {
+	side, delivered := p.sides.of(packet)
+	if delivered {
+		p.report.Delivered++
+		return
+	}
+	p.report.Packets++
+	if packet.Truncated {
+		p.report.Truncated++
+	}
+	now := max(packet.Time.Sub(p.sides.start), p.report.Span)
+	p.advance(now)
+	buf := p.box.Buf()
+	if len(packet.Data) > len(buf.Space()) {
+		packet.Data = packet.Data[:len(buf.Space())]
+	}
+	buf.Set(packet.Data)
+	p.box.Receive(now, side, buf)
+}
+
+// advance lets happen what is due up to now, each thing at its own time.
+func (p *player) advance(now time.Duration) {
+	for next, ok := p.box.Next(); ok && next < now; next, ok = p.box.Next() {
+		p.box.Advance(next)
+	}
+	p.report.Span = now
+	p.box.Advance(now)
+}
+
+// finish lets out what is still delayed, or held with a timeout.
+func (p *player) finish() {
+	for next, ok := p.box.NextEmission(); ok; next, ok = p.box.NextEmission() {
+		p.advance(max(next, p.report.Span))
+	}
+	p.box.Shutdown()
+}
