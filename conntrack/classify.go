@@ -130,11 +130,17 @@ func (c *Conn) isStale(d Dir, s *Segment) bool {
 	switch {
 	case x.has(prior):
 		return !y.answeredBy(s)
-	case !x.has(sentSyn) && x.state == Closed && !s.has(wire.SYN|wire.RST):
+	case !x.has(sentSyn) && !s.has(wire.SYN|wire.RST):
 		return y.foreign(s)
 	}
-	old := c.old[d]
-	if old.From == old.To || s.has(wire.SYN) || !x.has(sentSyn) {
+	return c.hasOldNumbers(d, s)
+}
+
+// hasOldNumbers tells whether a segment lies where its sender was in the
+// incarnation before, and not where it is in this one.
+func (c *Conn) hasOldNumbers(d Dir, s *Segment) bool {
+	x, old := &c.ends[d], c.old[d]
+	if old.From == old.To || s.has(wire.SYN) || !x.has(sentSyn) || x.has(prior) {
 		return false
 	}
 	return seq.InRange(s.Seq, old.From, old.To.Add(1)) && !seq.InRange(s.Seq, x.iss, x.nxt.Add(1))

@@ -144,9 +144,10 @@ const (
 // kernel makes of what was delivered to it. Names are those of RFC 9293,
 // section 3.3.1.
 type Endpoint struct {
-	state State
-	scale uint8 // shift of the windows it advertises, once scaling is in use
-	facts fact
+	state  State
+	scale  uint8  // shift of the windows it advertises, once scaling is in use
+	rawWnd uint16 // the window field it sent last
+	facts  fact
 
 	iss seq.Num // its initial sequence number
 	una seq.Num // SND.UNA: the oldest it knows to be unacknowledged
@@ -162,7 +163,6 @@ type Endpoint struct {
 	wnd      uint32 // the window it advertised last, bytes
 	maxWnd   uint32 // the largest window it has been offered
 	peerWnd  uint32 // the window it was offered last
-	rawWnd   uint16 // the window field it sent last
 	tsRecent uint32 // TS.Recent
 
 	moved  time.Duration // when a delivery last changed rcv, una or state

@@ -62,6 +62,8 @@ func (st *step) sent(d Dir, s *Segment) {
 	st.c.seen = st.now
 	x.clear(probed | challenged)
 	switch {
+	case st.c.hasOldNumbers(d, s):
+		return
 	case s.has(wire.RST):
 		st.sentReset(d, s)
 		return
@@ -87,12 +89,13 @@ func (st *step) sent(d Dir, s *Segment) {
 // advertise notes what the segment tells the peer of x's window. The window
 // of a SYN is never scaled (RFC 7323, section 2.2).
 func (x *Endpoint) advertise(s *Segment) {
+	first := x.wnd == widest
 	x.acked, x.rawWnd, x.wnd = s.Ack, s.Window, uint32(s.Window)
 	if x.has(scales) && !s.has(wire.SYN) {
 		x.wnd <<= x.scale
 	}
-	if edge := s.Ack.Add(x.wnd); !x.has(sentAck) || x.edge.Less(edge) {
-		x.edge = edge
+	if edge := s.Ack.Add(x.wnd); first || x.edge.Less(edge) {
+		x.edge = edge // Linux never takes back what it offered (tcp_select_window)
 	}
 	x.set(sentAck)
 }
@@ -117,7 +120,11 @@ func (st *step) sentReset(d Dir, s *Segment) {
 func (st *step) sentSyn(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	again := x.has(sentSyn) && !x.has(prior) && x.iss == s.Seq
+	why := BySending
 	if x.has(prior) {
+		if x.state != Closed && x.state != TimeWait {
+			why = Evidence // the socket that we thought was there is not
+		}
 		*x = Endpoint{state: x.state}
 	}
 	x.offer(s)
@@ -130,7 +137,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 		x.clear(passive)
 	default:
 		x.start(s)
-		st.move(d, SynSent, BySending)
+		st.move(d, SynSent, why)
 	}
 }
 
@@ -180,11 +187,16 @@ func (x *Endpoint) answer(s *Segment) {
 	x.agree(s)
 	switch {
 	case !x.has(gotSyn):
-		x.irs, x.rcv = s.Ack.Add(minusOne), s.Ack
-		x.set(gotSyn)
+		x.hasReceived(s.Ack)
 	case x.rcv.Less(s.Ack):
 		x.rcv = s.Ack // with the data of a SYN (RFC 7413)
 	}
+}
+
+// hasReceived begins what x has received with its own word for it.
+func (x *Endpoint) hasReceived(ack seq.Num) {
+	x.irs, x.rcv, x.edge = ack.Add(minusOne), ack, ack
+	x.set(gotSyn)
 }
 
 // sentOther: no SYN, no RST. Whoever sends it has a socket.
@@ -213,15 +225,13 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN).
 		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
 		x.pickUp(s)
-		x.irs, x.rcv = s.Ack.Add(minusOne), s.Ack
-		x.set(gotSyn)
 		st.move(d, TimeWait, Evidence)
+	case y.foreign(s):
+		*x = Endpoint{facts: prior, state: x.state}
+		x.pickUp(s)
+		st.move(d, Established, Evidence)
 	case x.state == SynRcvd && s.bare():
 		return false // the ACK before the SYN of a split handshake
-	case y.foreign(s):
-		x.pickUp(s)
-		x.set(prior)
-		st.move(d, Established, Evidence)
 	default:
 		x.pickUp(s)
 		st.move(d, Established, Evidence)
@@ -240,8 +250,8 @@ func (st *step) revive(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
 	case x.state == SynSent:
-		x.irs, x.rcv, x.una = s.Ack.Add(minusOne), s.Ack, x.iss.Add(1)
-		x.set(gotSyn)
+		x.hasReceived(s.Ack)
+		x.una = x.iss.Add(1)
 		st.move(d, Established, Evidence)
 	case x.state == SynRcvd && x.beyondRequest(s):
 		x.una = x.iss.Add(1)
@@ -264,8 +274,7 @@ func (st *step) sentAck(d Dir, s *Segment) {
 	x, y := &st.c.ends[d], &st.c.ends[d.Peer()]
 	switch {
 	case !x.has(gotSyn):
-		x.irs, x.rcv = s.Ack.Add(minusOne), s.Ack
-		x.set(gotSyn)
+		x.hasReceived(s.Ack)
 	case x.rcv.Less(s.Ack):
 		x.rcv = x.ooo.advance(s.Ack)
 		fellows := !x.has(prior) && !y.has(prior)
@@ -303,6 +312,9 @@ func (st *step) sentFin(d Dir, s *Segment) {
 	}
 	x.fin = s.fin()
 	x.set(sentFin)
+	if x.fin.Less(x.una) {
+		x.una, why = x.fin, Evidence // what we took for its acknowledgment was none
+	}
 	if x.has(gotFin) && x.finAt.Less(s.Ack) {
 		x.set(pastFin)
 	}
@@ -382,14 +394,14 @@ func (x *Endpoint) agree(s *Segment) {
 // maxScale is the largest window shift (RFC 7323, section 2.3).
 const maxScale = 14
 
-// widest is a window that nothing falls out of.
+// widest is a window that nothing falls out of, and wider than any header can say.
 const widest = 1 << 30
 
 // pickUp begins x in the middle of a connection. Its scaling is unknown; the
 // largest shift makes the window that we think it accepts too wide, not too narrow.
 func (x *Endpoint) pickUp(s *Segment) {
 	x.iss, x.una, x.nxt = s.Seq.Add(minusOne), s.Seq, s.Seq
-	x.scale, x.peerWnd, x.maxWnd = maxScale, widest, widest
+	x.scale, x.wnd, x.peerWnd, x.maxWnd = maxScale, widest, widest, widest
 	x.set(sentSyn | scales | ackedMuch)
 	if s.HasTS {
 		x.set(timestamps)

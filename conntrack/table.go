@@ -296,9 +296,8 @@ func (c *Conn) pickUp(sender Dir, s *Segment) {
 	x.state, y.state = Established, Established
 	x.pickUp(s)
 	y.pickUp(&Segment{Seq: s.Ack, HasTS: s.HasTS})
-	y.irs, y.rcv, y.acked = x.iss, s.Seq, s.Seq
-	y.edge = y.rcv.Add(widest)
-	y.set(gotSyn)
+	y.hasReceived(s.Seq)
+	y.acked, y.edge = s.Seq, s.Seq.Add(widest)
 }
 
 // inherit takes over from the incarnation before: its peer may still have the

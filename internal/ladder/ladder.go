@@ -16,6 +16,7 @@ type Script struct {
 	source  []string
 	set     *rules.Set
 	seed    uint64
+	hasSeed bool
 	offload bool
 	ip      int // 0: either
 	conns   []*conn

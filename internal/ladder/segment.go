@@ -146,6 +146,8 @@ func (p *parser) sound(span token, s *spec) {
 		p.errorf(span, `"ack" needs the ACK flag, a dot`)
 	case s.text != nil && len(s.text) != int(s.size):
 		p.errorf(span, "the text has %d bytes, the segment %d", len(s.text), s.size)
+	case s.gso > 0 && int(s.size) <= s.gso:
+		p.errorf(span, "this is one segment; leave gso out")
 	case s.gso > 0 && s.flags&(wire.SYN|wire.RST) != 0:
 		p.errorf(span, "no super-packet has SYN or RST")
 	}

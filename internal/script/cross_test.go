@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,8 @@ import (
 // The loopback cannot hold a segment, and without that there is no
 // simultaneous open.
 
-// tun makes a device inside the host, with an address in 10.0.0.0/8.
-func (h *host) tun(addr string) *os.File {
+// tun makes a device inside the host, routed to its peer.
+func (h *host) tun(local, peer string) *os.File {
 	h.t.Helper()
 	var f *os.File
 	err := h.enter(func() error {
@@ -33,20 +34,21 @@ func (h *host) tun(addr string) *os.File {
 			return err
 		}
 		f = os.NewFile(uintptr(fd), "tun0")
-		return addressUp("tun0", addr)
+		return pointToPoint("tun0", local, peer)
 	})
 	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") != "1" {
 		h.t.Skipf("no TUN device here: %v", err)
 	} else if err != nil {
 		h.t.Fatal(err)
 	}
+	f.SetDeadline(time.Now().Add(10 * time.Second))
 	h.t.Cleanup(func() { f.Close() })
 	return f
 }
 
-// addressUp gives a device of the calling thread's namespace an address and
-// takes it up.
-func addressUp(dev, addr string) error {
+// pointToPoint gives a device of the calling thread's namespace its two
+// addresses and takes it up.
+func pointToPoint(dev, local, peer string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -56,19 +58,20 @@ func addressUp(dev, addr string) error {
 	if err != nil {
 		return err
 	}
-	ip := netip.MustParseAddr(addr).As4()
-	if err := ifr.SetInet4Addr(ip[:]); err != nil {
-		return err
+	for _, set := range []struct {
+		request uint
+		addr    string
+	}{{unix.SIOCSIFADDR, local}, {unix.SIOCSIFDSTADDR, peer}} {
+		ip := netip.MustParseAddr(set.addr).As4()
+		if err := ifr.SetInet4Addr(ip[:]); err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(fd, set.request, ifr); err != nil {
+			return err
+		}
 	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFADDR, ifr); err != nil {
-		return err
-	}
-	up, err := unix.NewIfreq(dev)
-	if err != nil {
-		return err
-	}
-	up.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, up)
+	ifr.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
 // read4 reads the next IPv4 packet; what the kernel says of itself by IPv6 is
@@ -98,17 +101,17 @@ func forward(from, to *os.File) {
 
 func TestSimultaneousOpen(t *testing.T) {
 	a, b := newHost(t), newHost(t)
-	tunA, tunB := a.tun("10.0.0.1"), b.tun("10.0.0.2")
+	tunA, tunB := a.tun("10.0.0.1", "10.0.0.2"), b.tun("10.0.0.2", "10.0.0.1")
 
 	client := a.start("client", "connect 10.0.0.2:8888 from 7777\nsend from-a\nrecv-text from-b\nclose")
 	server := b.start("server", "connect 10.0.0.1:7777 from 8888\nsend from-b\nrecv-text from-a\nrecv eof\nclose")
 	synA, err := read4(tunA)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; %+v", err, client.Progress())
 	}
 	synB, err := read4(tunB)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; %+v", err, server.Progress())
 	}
 	client.in("SYN_SENT")
 	server.in("SYN_SENT")

@@ -103,8 +103,21 @@ func (h *host) startServer(name, text string, conns int) *side {
 	script := parse(h.t, text)
 	ctx, cancel := context.WithCancel(h.t.Context())
 	s.cancel = cancel
-	go func() { s.end <- s.RunServer(ctx, script, conns) }()
+	s.run(func() error { return s.RunServer(ctx, script, conns) })
 	return s
+}
+
+// run is the script's run; the test does not end before it.
+func (s *side) run(f func() error) {
+	go func() {
+		s.end <- f()
+		close(s.end)
+	}()
+	s.t.Cleanup(func() {
+		s.Kill()
+		for range s.end {
+		}
+	})
 }
 
 func (h *host) side(name string) *side {
@@ -124,7 +137,6 @@ func (h *host) side(name string) *side {
 	s.OnSocket = func(local, remote netip.AddrPort) {
 		s.add(func() { s.sockets = append(s.sockets, [2]netip.AddrPort{local, remote}) })
 	}
-	h.t.Cleanup(s.Kill)
 	return s
 }
 

@@ -244,7 +244,8 @@ func TestV6(t *testing.T) {
 	h := newHost(t)
 	server := h.side("server")
 	server.V6 = true
-	go func() { server.end <- server.Run(t.Context(), parse(t, "listen 80\naccept\nsend six\nclose")) }()
+	script := parse(t, "listen 80\naccept\nsend six\nclose")
+	server.run(func() error { return server.Run(t.Context(), script) })
 	server.listens()
 	client := h.start("client", "expect-error ECONNREFUSED\nconnect server:80\nconnect [::1]:80 from 4000\nrecv-text six\nrecv eof\nclose")
 	client.ok()
@@ -454,7 +455,7 @@ func TestManyScripts(t *testing.T) {
 	clients := make([]*side, copies)
 	for i := range clients {
 		clients[i] = h.side("client " + strconv.Itoa(i))
-		go func() { clients[i].end <- clients[i].Run(t.Context(), script) }()
+		clients[i].run(func() error { return clients[i].Run(t.Context(), script) })
 	}
 	clients[copies-1].at(Blocked, "recv-text ok")
 	if n := threads(t); n > 50 {

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every command but those that move bytes, which are in transfer.go. IPv4 and
-// IPv6 differ here in one place, listen.
+// Every command but those that move bytes, which are in transfer.go.
 
 const defaultBacklog = unix.SOMAXCONN
 

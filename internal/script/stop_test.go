@@ -96,7 +96,7 @@ func TestKillAtAnyMoment(t *testing.T) {
 	script := parse(t, strings.Repeat("connect server:80\nsend x\nclose\n", 50))
 	for i := range 50 {
 		s := h.side("client")
-		go func() { s.end <- s.Run(t.Context(), script) }()
+		s.run(func() error { return s.Run(t.Context(), script) })
 		time.Sleep(time.Duration(i) * 50 * time.Microsecond)
 		s.Kill()
 		if err := s.wait(); err != nil && err != ErrKilled {

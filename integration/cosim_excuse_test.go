@@ -1,0 +1,54 @@
+package integration
+
+import (
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+)
+
+// An excuse is a difference that no segment has told of. Each has an exact
+// condition, and is counted.
+type excuse string
+
+const (
+	// The kernel has no socket any more, and nothing has been sent or delivered since
+	// both agreed: a timer, or a close in a state that says nothing.
+	silentEnd excuse = "ended in silence"
+	// The process has closed, but its FIN waits behind data for which there is no room.
+	keptBack excuse = "FIN kept back"
+	// Such a FIN left after the peer's had come: to the wire it is that of LAST_ACK.
+	keptBackTooLong excuse = "FIN kept back beyond the peer's"
+	// FIN_WAIT_2 without a process takes any RST in its window.
+	orphanReset excuse = "RST in the window of FIN_WAIT_2 without a process"
+)
+
+// withoutFin is how the states look while a FIN is kept back.
+var withoutFin = map[conntrack.State]conntrack.State{
+	conntrack.FinWait1: conntrack.Established,
+	conntrack.Closing:  conntrack.CloseWait,
+	conntrack.LastAck:  conntrack.CloseWait,
+}
+
+// observe notes what only the kernel's side can tell and an excuse may need later.
+func (x *end) observe(peer *end, s sample) {
+	x.kept = !x.fin && withoutFin[s.kernel] != 0
+	if s.kernel == conntrack.FinWait2 {
+		x.small = s.socket.Timer == netns.TimerTimeWait
+	}
+}
+
+// excuse is why the wire cannot have told of the difference; "" if it can.
+func (x *end) excuse(s sample) excuse {
+	switch {
+	case s.kernel == conntrack.Closed && x.dead == x.sent:
+		return silentEnd
+	case s.kernel == conntrack.Closed && x.agreed == x.touched:
+		x.dead = x.sent
+		return silentEnd
+	case x.kept && withoutFin[s.kernel] == s.model:
+		return keptBack
+	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
+		x.late && s.kernel == conntrack.TimeWait && s.model == conntrack.Closed:
+		return keptBackTooLong
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// faultKinds are the segments that random rules aim at; none means all.
+var faultKinds = []string{
+	"", "", "syn", "syn-ack", "handshake-ack", "data", "ack", "dup-ack", "fin", "first-fin", "second-fin",
+	"ack-of-fin", "last-ack", "rst", "retransmission", "challenge-ack", "window-update",
+}
+
+// A faultMaker writes an action, and says how often it should fire: a drop of half of
+// all segments is interesting, a reset on each is not.
+type faultMaker struct {
+	chance float64
+	write  func(r *rand.Rand) string
+}
+
+var faultMakers = []faultMaker{
+	{0.4, func(*rand.Rand) string { return `"drop"` }},
+	{0.4, func(*rand.Rand) string { return `"drop"` }},
+	{0.9, func(*rand.Rand) string { return `"drop"` }},
+	{0.5, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ delay = { by = "%dms", jitter = "%dms", keep_order = %v } }`, r.IntN(150), r.IntN(150), r.IntN(2) == 0)
+	}},
+	{0.5, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ duplicate = { copies = %d, after = "%dms" } }`, 1+r.IntN(2), r.IntN(400))
+	}},
+	{0.7, func(r *rand.Rand) string {
+		until := []string{"peer-fin", "peer-syn", "peer-data", "next"}[r.IntN(4)]
+		end := []string{"release", "drop"}[r.IntN(2)]
+		return fmt.Sprintf(`{ hold = { until = "%s", timeout = "%dms", on_timeout = "%s", behind = %v } }`,
+			until, 50+r.IntN(900), end, r.IntN(4) == 0)
+	}},
+	{0.8, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ hold = { timeout = "%dms", behind = %v } }`, 20+r.IntN(900), r.IntN(3) == 0)
+	}},
+	{0.05, func(r *rand.Rand) string {
+		to := []string{"client", "server", "both"}[r.IntN(3)]
+		seq := []string{"exact", "in-window", "in-window", "out-of-window"}[r.IntN(4)]
+		return fmt.Sprintf(`{ reset = { to = "%s", seq = "%s", hide = %v } }`, to, seq, r.IntN(4) == 0)
+	}},
+	{0.02, func(r *rand.Rand) string {
+		from := []string{"client", "server", "both"}[r.IntN(3)]
+		return fmt.Sprintf(`{ blackhole = { from = "%s", for = "%dms" } }`, from, 50+r.IntN(3000))
+	}},
+	{0.3, func(r *rand.Rand) string { return fmt.Sprintf(`{ record = "tape-%d" }`, r.IntN(3)) }},
+	{0.2, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ replay = { name = "tape-%d", after = "%dms", times = %d, into_window = %v } }`,
+			r.IntN(3), r.IntN(500), 1+r.IntN(3), r.IntN(3) == 0)
+	}},
+}
+
+// randomRules writes a rule file. Crossing SYNs need help, so the first rule makes some.
+func randomRules(r *rand.Rand) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "[[rule]]\nname = \"cross-syns\"\noptional = true\nmatch = { port = \"%d-%d\", segment = \"syn\" }\n",
+		meetPort, meetPort+999)
+	fmt.Fprintf(&text, "share = %.1f\naction = { hold = { until = \"peer-syn\", timeout = \"300ms\" } }\n", 0.8)
+	for i := range 1 + r.IntN(4) {
+		text.WriteString(randomRule(r, i))
+	}
+	return text.String()
+}
+
+func randomRule(r *rand.Rand, i int) string {
+	var text strings.Builder
+	m := faultMakers[r.IntN(len(faultMakers))]
+	fmt.Fprintf(&text, "\n[[rule]]\nname = \"fault-%d\"\noptional = true\n", i+1)
+	var match []string
+	if kind := faultKinds[r.IntN(len(faultKinds))]; kind != "" {
+		match = append(match, fmt.Sprintf("segment = %q", kind))
+	}
+	if r.IntN(3) == 0 {
+		match = append(match, fmt.Sprintf("from = %q", []string{"client", "server", "active-closer", "passive-closer"}[r.IntN(4)]))
+	}
+	if len(match) > 0 {
+		fmt.Fprintf(&text, "match = { %s }\n", strings.Join(match, ", "))
+	}
+	fmt.Fprintf(&text, "share = %.2f\n", 0.3+0.7*r.Float64())
+	switch {
+	case match != nil && r.IntN(3) == 0:
+		fmt.Fprintf(&text, "count = %d\n", 1+r.IntN(5))
+	default:
+		fmt.Fprintf(&text, "probability = %.3f\n", m.chance*r.Float64())
+	}
+	fmt.Fprintf(&text, "action = %s\n", m.write(r))
+	return text.String()
+}
