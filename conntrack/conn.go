@@ -32,10 +32,12 @@ func (d Dir) String() string {
 // endpoints. It belongs to its Table, and to the goroutine that owns that;
 // it may be used for another connection once the table has reported its end.
 type Conn struct {
-	key        Key
-	hash       uint64
-	index      uint32 // of this Conn in the table, from 1
-	next       uint32 // in its bucket
+	// What a lookup reads stands in the first cache line.
+	hash  uint64
+	key   Key
+	index uint32 // of this Conn in the table, from 1
+	next  uint32 // in its bucket
+
 	newer      uint32 // in its list of the table's age lists
 	older      uint32
 	class      class
@@ -55,6 +57,8 @@ type Conn struct {
 	due         time.Duration // when the table looks at its timers; 0: not scheduled
 	old         [2]seq.Range  // sequence space of the incarnation before, by sender
 	ends        [2]Endpoint
+
+	_ [8]byte // a whole number of cache lines: each Conn begins one
 }
 
 // Key is the connection's 4-tuple.
@@ -129,6 +133,8 @@ const (
 	prior                        // what stands here is the socket of an earlier incarnation
 	offersTS                     // its SYN carried timestamps
 	timestamps                   // timestamps are in use, as it believes
+	offersSACK                   // its SYN permitted selective acknowledgments
+	sacks                        // they are in use, as it believes
 	offersScale                  // its SYN carried a window scale
 	scales                       // window scaling is in use, as it believes
 	probed                       // has been given a keepalive that it should answer
@@ -165,11 +171,11 @@ type Endpoint struct {
 	peerWnd  uint32 // the window it was offered last
 	tsRecent uint32 // TS.Recent
 
+	ooo ranges // received beyond a hole
+
 	moved  time.Duration // when a delivery last changed rcv, una or state
 	resent time.Duration // when it last sent what una stands at
 	gap    time.Duration // between its last two retransmissions of una
-
-	ooo ranges // received beyond a hole
 }
 
 func (e *Endpoint) has(f fact) bool { return e.facts&f == f }

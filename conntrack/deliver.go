@@ -201,8 +201,7 @@ func (st *step) validate(r Dir, s *Segment) bool {
 		return false
 	}
 	if s.has(wire.RST) {
-		edge, holed := x.ooo.highest()
-		if s.Seq == x.rcv || holed && s.Seq == edge || x.resetsAfterFin(s) {
+		if s.Seq == x.rcv || x.resetsAfterFin(s) || x.resetsBeyondHole(s) {
 			st.move(r, Closed, ByDelivery)
 		} else {
 			x.set(challenged)
@@ -226,6 +225,13 @@ func (x *Endpoint) resetsAfterFin(s *Segment) bool {
 	return after && s.Seq.Add(1) == x.rcv
 }
 
+// resetsBeyondHole: with selective acknowledgments Linux also takes a RST at the end
+// of the highest block that it has told of.
+func (x *Endpoint) resetsBeyondHole(s *Segment) bool {
+	edge, holed := x.ooo.highest()
+	return holed && s.Seq == edge && x.has(sacks)
+}
+
 // pawsWindow is by how many ticks a socket lets a timestamp be older than
 // TS.Recent (TCP_PAWS_WINDOW); requests and TIME_WAIT allow none.
 const pawsWindow = 1
@@ -245,11 +251,7 @@ func (x *Endpoint) stamped(s *Segment) bool {
 // inWindow is tcp_sequence: the segment ends at or after what was last
 // acknowledged, and begins within the window.
 func (x *Endpoint) inWindow(s *Segment) bool {
-	left := x.rcv
-	if x.has(sentAck) && x.acked.Less(left) {
-		left = x.acked
-	}
-	return left.LessEq(s.End()) && s.Seq.LessEq(x.rcv.Add(x.Window()))
+	return seq.Min(x.rcv, x.acked).LessEq(s.End()) && s.Seq.LessEq(x.rcv.Add(x.Window()))
 }
 
 // expectProbeAnswer notes that the segment is a keepalive, or looks like one, and

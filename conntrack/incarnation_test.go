@@ -42,6 +42,19 @@ func TestSynIntoTimeWait(t *testing.T) {
 	}
 }
 
+// TestTimestampInTimeWait: TIME_WAIT takes the timestamp of a bare ACK at RCV.NXT,
+// and of nothing else.
+func TestTimestampInTimeWait(t *testing.T) {
+	const before = openTS + `
+		S> F. 1:1 ack 1 ts 300
+		C> F. 1:1 ack 2 ts 300
+		S> . 2:2 ack 2 ts 300      = CLOSED TIME_WAIT
+	`
+	play(t, before+"C! . 2:2 ack 2 ts 400\n", "C> S 5000:5000 ts 350 = SYN_SENT TIME_WAIT", false, [2]Stack{})
+	play(t, before+"C! . 1:1 ack 2 ts 400\n", "C> S 5000:5000 ts 350 = SYN_SENT SYN_RCVD", false, [2]Stack{})
+	play(t, before+"C! P. 2:3 ack 2 ts 400\n", "C> S 5000:5000 ts 350 = SYN_SENT SYN_RCVD", false, [2]Stack{})
+}
+
 func TestIncarnations(t *testing.T) {
 	playAll(t, []life{
 		{"a SYN above TIME_WAIT begins the next one", closedByS, false, `

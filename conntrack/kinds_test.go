@@ -83,6 +83,10 @@ func TestTimestamps(t *testing.T) {
 			C> P. 1:11 ack 1 ts 200  = ESTABLISHED ESTABLISHED
 			C! . 1:1 ack 1 ts 100    = ESTABLISHED ESTABLISHED
 			S> . 1:1 ack 11 ts 200   = ESTABLISHED ESTABLISHED : ack
+			C! . 11:11 ack 1 ts 100                                         // but not at RCV.NXT
+			S> . 1:1 ack 11 ts 200   = ESTABLISHED ESTABLISHED : ack,dup-ack,challenge-ack
+			C! P. 1:2 ack 1 ts 100                                          // nor with data
+			S> . 1:1 ack 11 ts 200   = ESTABLISHED ESTABLISHED : ack,dup-ack,challenge-ack
 		`},
 		{"a segment without timestamps is taken", openTS, true, `
 			C! F. 1:1 ack 1          = ESTABLISHED CLOSE_WAIT

@@ -178,6 +178,12 @@ func TestResetMore(t *testing.T) {
 		{"a SYN-ACK at the ISN does not complete a request", inRequest, false, `
 			C! S. 0:0 ack 1          = SYN_SENT SYN_RCVD
 		`},
+		{"a request takes its ACK up to the right edge, if it carries nothing", inRequest, false, `
+			C! . 1002:1002 ack 1     = SYN_SENT SYN_RCVD
+			C! P. 1001:1011 ack 1    = SYN_SENT SYN_RCVD
+			C! . 0:0 ack 1           = SYN_SENT SYN_RCVD
+			C! . 1001:1001 ack 1     = SYN_SENT ESTABLISHED
+		`},
 		{"a SYN far off is answered by ACK", inRequest, false, `
 			C! S 70000:70000         = SYN_SENT SYN_RCVD
 			S> . 1:1 ack 1           = SYN_SENT SYN_RCVD : ack,dup-ack,challenge-ack

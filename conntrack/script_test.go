@@ -20,7 +20,7 @@ import (
 // ~C lets go what was held first, C! is forged: delivered though nobody sent it.
 // Then the flags (. is ACK), the numbers from and to of the payload and the
 // acknowledgment, each relative to the ISN of its sender's first SYN, and
-// win, ts, wscale. "+5s" lets time pass; each line takes a millisecond.
+// win, ts, wscale; a SYN permits SACK unless it says sack 0. "+5s" lets time pass; each line takes a millisecond.
 // After = stand the states of C and of S once it is done. A colon begins
 // the kinds, complete, or "none". The words evidence and timer announce a change
 // of that cause, inc N and opener X say which incarnation this is and whose;
@@ -259,9 +259,12 @@ func (l *lab) segment(who string, words []string) (p wire.Packet, s Segment) {
 	start, end, _ := strings.Cut(words[1], ":")
 	b.Seq = uint32(from.isn) + uint32(l.number(start))
 	b.Payload = make([]byte, l.number(end)-l.number(start))
+	sack := b.Flags.Has(wire.SYN)
 	for i := 2; i < len(words); i += 2 {
 		n := l.number(words[i+1])
 		switch words[i] {
+		case "sack":
+			sack = n != 0
 		case "ack":
 			b.Ack = uint32(to.isn) + uint32(n)
 		case "win":
@@ -273,6 +276,9 @@ func (l *lab) segment(who string, words []string) (p wire.Packet, s Segment) {
 		default:
 			l.t.Fatalf("%q: what is %q?", words, words[i])
 		}
+	}
+	if sack {
+		b.Options = wire.AppendSACKPermitted(wire.AppendNOP(b.Options, 2))
 	}
 	if why := p.Parse(b.Append(nil), 0, false); why != wire.OK {
 		l.t.Fatalf("%q: %v", words, why)

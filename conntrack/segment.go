@@ -16,6 +16,7 @@ type Segment struct {
 	Scale    uint8
 	HasTS    bool // it carries timestamps
 	TSVal    uint32
+	SACK     bool // a SYN that permits selective acknowledgments
 }
 
 // Read takes from a packet what does not differ between its virtual segments;
@@ -24,7 +25,7 @@ func Read(p *wire.Packet) (s Segment) {
 	s.TSVal, _, s.HasTS = p.Timestamps()
 	if p.Flags().Has(wire.SYN) {
 		o := p.SynOptions()
-		s.HasScale, s.Scale = o.HasWScale, o.WScale
+		s.HasScale, s.Scale, s.SACK = o.HasWScale, o.WScale, o.SACKPermitted
 	}
 	return s
 }

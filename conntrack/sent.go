@@ -89,13 +89,13 @@ func (st *step) sent(d Dir, s *Segment) {
 // advertise notes what the segment tells the peer of x's window. The window
 // of a SYN is never scaled (RFC 7323, section 2.2).
 func (x *Endpoint) advertise(s *Segment) {
-	first := x.wnd == widest
+	first := x.wnd == widest || x.outOfMemory(s)
 	x.acked, x.rawWnd, x.wnd = s.Ack, s.Window, uint32(s.Window)
 	if x.has(scales) && !s.has(wire.SYN) {
 		x.wnd <<= x.scale
 	}
 	if edge := s.Ack.Add(x.wnd); first || x.edge.Less(edge) {
-		x.edge = edge // Linux never takes back what it offered (tcp_select_window)
+		x.edge = edge // Linux does not take back what it offered (tcp_select_window)
 	}
 	x.set(sentAck)
 }
@@ -103,11 +103,14 @@ func (x *Endpoint) advertise(s *Segment) {
 // sentReset: a RST means that there is no socket any more, with two
 // exceptions (RFC 9293, section 3.10.7.3 and .4): in SYN_SENT it refuses an
 // unacceptable acknowledgment, and so it does in SYN_RCVD, where the RST carries
-// that wrong number (tcp_check_req, tcp_rcv_state_process).
+// that wrong number (tcp_check_req, tcp_rcv_state_process). A RST that does not
+// acknowledge the SYN has crossed it: it answers something older.
 func (st *step) sentReset(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
 	case x.state == SynSent:
+		return
+	case x.state == SynRcvd && !x.has(sentSyn) && !(s.has(wire.ACK) && s.Ack == x.rcv):
 		return
 	case x.state == SynRcvd && x.has(sentSyn) && !s.has(wire.ACK) && s.Seq != x.nxt:
 		return
@@ -195,7 +198,7 @@ func (x *Endpoint) answer(s *Segment) {
 
 // hasReceived begins what x has received with its own word for it.
 func (x *Endpoint) hasReceived(ack seq.Num) {
-	x.irs, x.rcv, x.edge = ack.Add(minusOne), ack, ack
+	x.irs, x.rcv, x.acked, x.edge = ack.Add(minusOne), ack, ack, ack
 	x.set(gotSyn)
 }
 
@@ -285,13 +288,20 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
 			st.receivedFin(d, Evidence)
 		}
-	case s.Ack.Less(x.rcv) && !st.crossed(x):
+	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.crossed(x)):
 		x.rcv = s.Ack
 		if x.has(gotFin) && s.Ack.LessEq(x.finAt) {
 			x.clear(gotFin | heardFin | pastFin)
 			st.move(d, x.settle(), Evidence)
 		}
 	}
+}
+
+// outOfMemory tells whether x says that it has thrown away what was in its window:
+// only then does Linux take back what it offered, all of it (ICSK_ACK_NOMEM in
+// tcp_select_window).
+func (x *Endpoint) outOfMemory(s *Segment) bool {
+	return x.has(sentAck) && s.Window == 0 && x.acked.LessEq(s.Ack) && s.Ack.Less(x.edge)
 }
 
 // sentFin: x closes its direction.
@@ -370,24 +380,30 @@ func (x *Endpoint) start(s *Segment) {
 // offer notes the options of x's own SYN.
 func (x *Endpoint) offer(s *Segment) {
 	x.scale = min(s.Scale, maxScale)
-	x.facts &^= offersScale | offersTS
+	x.facts &^= offersScale | offersTS | offersSACK
 	if s.HasScale {
 		x.set(offersScale)
 	}
 	if s.HasTS {
 		x.set(offersTS)
 	}
+	if s.SACK {
+		x.set(offersSACK)
+	}
 }
 
 // agree takes into use what x offered and the peer's SYN, or x's own SYN-ACK,
-// carries as well (RFC 7323, sections 1.3 and 2.2).
+// carries as well (RFC 7323, sections 1.3 and 2.2; RFC 2018, section 2).
 func (x *Endpoint) agree(s *Segment) {
-	x.facts &^= scales | timestamps
+	x.facts &^= scales | timestamps | sacks
 	if x.has(offersScale) && s.HasScale {
 		x.set(scales)
 	}
 	if x.has(offersTS) && s.HasTS {
 		x.set(timestamps)
+	}
+	if x.has(offersSACK) && s.SACK {
+		x.set(sacks)
 	}
 }
 
@@ -402,7 +418,7 @@ const widest = 1 << 30
 func (x *Endpoint) pickUp(s *Segment) {
 	x.iss, x.una, x.nxt = s.Seq.Add(minusOne), s.Seq, s.Seq
 	x.scale, x.wnd, x.peerWnd, x.maxWnd = maxScale, widest, widest, widest
-	x.set(sentSyn | scales | ackedMuch)
+	x.set(sentSyn | scales | sacks | ackedMuch)
 	if s.HasTS {
 		x.set(timestamps)
 	}

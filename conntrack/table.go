@@ -286,7 +286,7 @@ func (c *Conn) pickUp(sender Dir, s *Segment) {
 	c.pickedUp = true
 	if s.has(wire.SYN) {
 		c.ends[FromClient] = Endpoint{
-			state: SynSent, facts: sentSyn | offersScale | offersTS,
+			state: SynSent, facts: sentSyn | offersScale | offersTS | offersSACK,
 			iss: s.Ack.Add(minusOne), una: s.Ack.Add(minusOne), nxt: s.Ack,
 			scale: maxScale, wnd: 0xffff,
 		}
@@ -297,7 +297,7 @@ func (c *Conn) pickUp(sender Dir, s *Segment) {
 	x.pickUp(s)
 	y.pickUp(&Segment{Seq: s.Ack, HasTS: s.HasTS})
 	y.hasReceived(s.Seq)
-	y.acked, y.edge = s.Seq, s.Seq.Add(widest)
+	y.edge = y.rcv.Add(widest)
 }
 
 // inherit takes over from the incarnation before: its peer may still have the

@@ -219,6 +219,13 @@ func TestSize(t *testing.T) {
 	if got := unsafe.Sizeof(Conn{}) + bucket + timer; got > limit {
 		t.Errorf("got %d bytes, want at most %d", got, limit)
 	}
+	const line = 64
+	if got := unsafe.Sizeof(Conn{}) % line; got != 0 {
+		t.Errorf("a Conn ends %d bytes into a cache line", got)
+	}
+	if got := unsafe.Offsetof(Conn{}.next) + unsafe.Sizeof(Conn{}.next); got > line {
+		t.Errorf("a lookup reads the first %d bytes of a Conn, want at most %d", got, line)
+	}
 }
 
 // passing is an exchange of data and ACK on an open connection.
@@ -282,14 +289,12 @@ func BenchmarkLookup(b *testing.B) {
 	for name, size := range map[string]int{"1e3": 1_000, "1e6": 1_000_000} {
 		b.Run(name, func(b *testing.B) {
 			cr := &crowd{t: b, table: NewTable(Config{}), now: time.Second}
-			addrs := make([]netip.AddrPort, size)
-			for n := range addrs {
-				addrs[n] = clientAddr(n)
+			for n := range size {
 				cr.syn(n)
 			}
 			at := 0
 			for b.Loop() {
-				if c, _ := cr.table.Find(addrs[at], server); c == nil {
+				if c, _ := cr.table.Find(clientAddr(at), server); c == nil {
 					b.Fatal("lost")
 				}
 				at = (at + 7919) % size // a prime: no neighbours

@@ -49,7 +49,7 @@ type Box struct {
 	freeWaits []uint32
 	arrivals  uint64
 
-	recordings map[recordKey]*Buf
+	recordings map[recordKey]recording
 	tagNames   []string
 	muted      [2]bool
 	head       [wire.MaxHeader]byte
@@ -112,7 +112,7 @@ func NewBox(cfg BoxConfig, now time.Duration) *Box {
 		cfg:        cfg,
 		start:      now,
 		now:        now,
-		recordings: make(map[recordKey]*Buf),
+		recordings: make(map[recordKey]recording),
 		scratch:    make([]byte, 0, tunnel.MaxPacket),
 	}
 	b.rules = b.compile(cfg.Rules)
@@ -126,6 +126,9 @@ func (b *Box) Buf() *Buf { return b.pool.Get(tunnel.MaxPacket) }
 // Receive takes a packet that has come in at the device side. It owns buf from
 // here on.
 func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
+	if at, ok := b.Next(); ok && at <= now {
+		b.Advance(now) // what was due before the packet goes before it
+	}
 	b.now, b.side, b.buf = now, side, buf
 	b.stats.Packets[side]++
 	b.stats.Bytes[side] += uint64(buf.n)

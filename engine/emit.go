@@ -32,6 +32,7 @@ type wait struct {
 	maker   maker     // makes the packet when it is due, in place of buf
 	target  conntrack.Dir
 	raw     bool // not a segment of a connection
+	fit     bool // see pending
 }
 
 // A ticket calls a wait at its due time.
@@ -43,6 +44,7 @@ type pending struct {
 	maker maker // what makes it when it leaves, towards
 	to    conntrack.Dir
 	after time.Duration
+	fit   bool // move its numbers to where its receiver waits, as it leaves
 	rule  *rule
 }
 
@@ -57,6 +59,9 @@ func (b *Box) carryOut(j *Journey) {
 	d := j.Dir
 	switch j.verdict {
 	case Pass:
+		if j.late > 0 {
+			j.flow.order[d] = max(j.flow.order[d], b.now+j.late)
+		}
 		if due := j.flow.order[d]; due > b.now {
 			b.tapSent(j)
 			b.flush()
@@ -72,9 +77,8 @@ func (b *Box) carryOut(j *Journey) {
 		b.tapBoth(j)
 	case Delay:
 		b.tapSent(j)
-		due := j.due
+		due := max(j.due+j.late, j.flow.order[d])
 		if j.keep {
-			due = max(due, j.flow.order[d])
 			j.flow.order[d] = due
 		}
 		b.flush()
@@ -137,7 +141,7 @@ func (b *Box) writeFinished(e *Emission) bool {
 		return false
 	}
 	ok := true
-	one := b.pool.Get(smallBuf)
+	one := b.pool.Get(len(whole))
 	for i := range p.Segments() {
 		one.n = len(p.Materialize(i, one.raw[:0]))
 		part := Emission{Side: e.Side, Head: one.Bytes()}
@@ -278,6 +282,9 @@ func (b *Box) leave(w wait) {
 		return
 	}
 	c, d := b.table.FindPacket(&p)
+	if w.fit && c != nil {
+		fitIntoWindow(&p, c.End(d.Peer()))
+	}
 	s := conntrack.Read(&p).With(p.At(0))
 	if !b.write(&out) || c == nil {
 		return
@@ -315,7 +322,7 @@ func (b *Box) emitAfter(j *Journey) {
 	for i := range b.after {
 		p := &b.after[i]
 		w := wait{
-			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged,
+			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, fit: p.fit,
 			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
 		}
 		if p.after == 0 {
@@ -351,7 +358,7 @@ func (b *Box) aboutConnection() {
 	j := &b.journey
 	*j = Journey{
 		Now: b.now, Conn: c, Dir: d.Peer(), Seg: &s, Kinds: conntrack.KindsOf(conntrack.KindICMP),
-		box: b, flow: b.flowOf(c), fired: j.fired[:0],
+		box: b, flow: b.flowOf(c), packet: &b.packet, fired: j.fired[:0],
 	}
 	b.walk(j)
 	switch j.verdict {
@@ -362,11 +369,16 @@ func (b *Box) aboutConnection() {
 		if j.verdict == Hold {
 			due = j.Now + j.hold.timeoutOr(time.Second)
 		}
-		copied := b.pool.Get(b.buf.n)
-		copied.Set(b.buf.Bytes())
-		copied.Header = b.buf.Header
-		b.enqueue(wait{buf: copied, side: b.side, rule: j.rule, verdict: j.verdict, raw: true}, due)
+		b.enqueue(wait{buf: b.copyPacket(), side: b.side, rule: j.rule, verdict: j.verdict, raw: true}, due)
 	}
 	b.segmentEvent(j)
 	b.emitAfter(j)
+}
+
+// copyPacket is the packet in hand, as it came.
+func (b *Box) copyPacket() *Buf {
+	copied := b.pool.Get(b.buf.n)
+	copied.Set(b.buf.Bytes())
+	copied.Header = b.buf.Header
+	return copied
 }

@@ -34,6 +34,7 @@ type Event struct {
 	Incarnation int
 	Client      netip.AddrPort
 	Server      netip.AddrPort
+	Selected    bool // a rule can concern the connection; not part of the JSON
 
 	// ClientState and ServerState are those after the event: after the segment
 	// was sent and, if it was, delivered.
@@ -56,7 +57,8 @@ type Event struct {
 	FromState conntrack.State
 	Cause     string
 
-	// Of a rule, an expectation, an overflow: what was done in words.
+	// Of a rule, an expectation, an overflow: what was done in words; of an
+	// expectation Action is pass or fail.
 	Action string
 	Detail string
 }

@@ -26,6 +26,8 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		j.text("endpoint", e.Endpoint.String())
 		j.text("from_state", e.FromState.String())
 		j.text("cause", e.Cause)
+	case EventExpect:
+		j.text("verdict", e.Action)
 	case EventRule:
 		j.list("rules", e.Rules)
 		j.text("action", e.Action)

@@ -61,6 +61,7 @@ type Journey struct {
 	verdict Verdict
 	reason  string
 	due     time.Duration // of Delay
+	late    time.Duration // what shaping adds to its fate
 	keep    bool          // Delay: nothing may overtake it
 	hold    *holdSpec     // of Hold
 	leader  uint32        // of Hold: whom it stands behind; see wait
@@ -94,8 +95,12 @@ func relative(e *conntrack.Endpoint, n seq.Num) uint32 {
 	return uint32(n)
 }
 
-// copySegment is the segment in hand as a packet of its own.
+// copySegment is the segment in hand as a packet of its own; of an ICMP error,
+// which has no segments, it is the packet.
 func (j *Journey) copySegment() *Buf {
+	if j.Kinds.Has(conntrack.KindICMP) {
+		return j.box.copyPacket()
+	}
 	size := j.packet.HeaderLen() + int(j.Seg.Len)
 	buf := j.box.pool.Get(size)
 	buf.n = len(j.packet.Materialize(j.place, buf.raw[:0]))

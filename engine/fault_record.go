@@ -18,6 +18,12 @@ type recordKey struct {
 	key  conntrack.Key
 }
 
+// A recording is a packet and the device where it came in.
+type recording struct {
+	buf  *Buf
+	side int
+}
+
 // recordFault keeps a copy of a segment.
 type recordFault struct {
 	As string `rule:"as,primary" doc:"the name of the copy; a later one replaces it" required:"true"`
@@ -27,13 +33,13 @@ var _ = register("record", "keep a copy of the segment under a name", !terminal,
 
 func (f *recordFault) Apply(j *Journey) {
 	b, k := j.box, recordKey{f.As, j.Conn.Key()}
-	if old := b.recordings[k]; old != nil {
-		old.Free()
+	if old, ok := b.recordings[k]; ok {
+		old.buf.Free()
 	} else if len(b.recordings) >= maxRecordings {
 		b.overflow(j)
 		return
 	}
-	b.recordings[k] = j.copySegment()
+	b.recordings[k] = recording{j.copySegment(), b.side}
 	j.tell("record", func() string { return "as " + f.As })
 }
 
@@ -48,38 +54,29 @@ type replayFault struct {
 var _ = register("replay", "send a recorded segment again, also into a later incarnation of the 4-tuple", !terminal, func() Fault { return new(replayFault) })
 
 func (f *replayFault) Apply(j *Journey) {
-	if j.box.recordings[recordKey{f.Name, j.Conn.Key()}] == nil {
+	r, ok := j.box.recordings[recordKey{f.Name, j.Conn.Key()}]
+	if !ok {
 		j.tell("replay", func() string { return "nothing is recorded as " + f.Name })
 		return
 	}
+	to := j.Conn.DirFrom(r.side).Peer()
 	for i := range f.Times {
-		j.leaveAfter(pending{maker: f, to: j.Dir, after: time.Duration(i+1) * f.After})
+		copied := j.box.pool.Get(r.buf.n)
+		copied.Set(r.buf.Bytes())
+		copied.Header = r.buf.Header
+		j.leaveAfter(pending{buf: copied, to: to, after: time.Duration(i+1) * f.After, fit: f.IntoWindow})
 	}
 	j.tell("replay", func() string { return fmt.Sprintf("%s, %d times after %v", f.Name, f.Times, f.After) })
 }
 
-// make copies the recording and, if asked, moves it to where its receiver
-// waits. The acknowledgment has to fit the receiver's own new numbers, and a
-// timestamp must not be older than its TS.Recent: measured, Linux accepts
-// nothing less (tcp_ack, PAWS).
-func (f *replayFault) make(b *Box, c *conntrack.Conn, _ conntrack.Dir) *Buf {
-	recorded := b.recordings[recordKey{f.Name, c.Key()}]
-	if recorded == nil {
-		return nil
-	}
-	buf := b.pool.Get(recorded.n)
-	buf.Set(recorded.Bytes())
-	var p wire.Packet
-	if !f.IntoWindow || p.Parse(buf.Bytes(), 0, false) != wire.OK {
-		return buf
-	}
-	_, d := b.table.FindPacket(&p)
-	x := c.End(d.Peer())
+// fitIntoWindow moves a segment to where its receiver waits. The acknowledgment has
+// to fit the receiver's own new numbers, and a timestamp must not be older than its
+// TS.Recent: measured, Linux accepts nothing less (tcp_ack, PAWS).
+func fitIntoWindow(p *wire.Packet, x *conntrack.Endpoint) {
 	p.SetSeq(x.Received())
 	p.SetAck(x.Next())
 	if recent, ok := x.TSRecent(); ok {
 		_, echo, _ := p.Timestamps()
 		p.SetTimestamps(recent, echo)
 	}
-	return buf
 }

@@ -31,8 +31,9 @@ type rule struct {
 	names   []string // its name alone, as events carry it
 	reason  string   // as the reason of a drop
 
-	conns   int64  // connections that its address keys select
-	fired   uint64 // in all
+	conns   int64     // connections that its address keys select
+	fired   uint64    // in all
+	buckets [2]bucket // of a shared rate, by the sender's side
 	closest nearMiss
 }
 
@@ -86,7 +87,8 @@ type candidate struct {
 	ordinal int64     // of the connection among those the rule's address keys select
 	matched [2]uint32 // segments, by direction
 	fired   uint32
-	bad     [2]bool // the Gilbert-Elliott model is in its bad state, by direction
+	buckets [2]bucket // of a rate, by direction
+	bad     [2]bool   // the Gilbert-Elliott model is in its bad state, by direction
 }
 
 // candidates appends to dst the rules that can concern a new connection and

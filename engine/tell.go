@@ -27,6 +27,9 @@ func (b *Box) event(c *conntrack.Conn, told Event) {
 	e.Time = b.since(b.now)
 	e.Conn, e.Incarnation = c.Ordinal(), c.Incarnation()
 	e.Client, e.Server = c.Client(), c.Server()
+	if f := b.flowOf(c); f != nil {
+		e.Selected = len(f.rules) > 0
+	}
 	e.ClientState, e.ServerState = c.State(conntrack.FromClient), c.State(conntrack.FromServer)
 	b.cfg.OnEvent(e)
 }

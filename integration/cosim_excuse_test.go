@@ -2,7 +2,6 @@ package integration
 
 import (
 	"github.com/tcpmangle/tcpmangle/conntrack"
-	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
 // An excuse is a difference that no segment has told of. Each has an exact
@@ -28,12 +27,13 @@ var withoutFin = map[conntrack.State]conntrack.State{
 	conntrack.LastAck:  conntrack.CloseWait,
 }
 
+// leftSilently are the states in which Linux sends nothing when a process closes, or
+// closes with SO_LINGER 0.
+var leftSilently = conntrack.StatesOf(conntrack.SynSent, conntrack.Closing, conntrack.LastAck)
+
 // observe notes what only the kernel's side can tell and an excuse may need later.
 func (x *end) observe(peer *end, s sample) {
 	x.kept = !x.fin && withoutFin[s.kernel] != 0
-	if s.kernel == conntrack.FinWait2 {
-		x.small = s.socket.Timer == netns.TimerTimeWait
-	}
 }
 
 // excuse is why the wire cannot have told of the difference; "" if it can.
@@ -41,9 +41,12 @@ func (x *end) excuse(s sample) excuse {
 	switch {
 	case s.kernel == conntrack.Closed && x.dead == x.sent:
 		return silentEnd
-	case s.kernel == conntrack.Closed && x.agreed == x.touched:
+	case s.kernel == conntrack.Closed && (x.agreed == x.touched || x.left == x.given && leftSilently.Has(s.model)):
 		x.dead = x.sent
 		return silentEnd
+	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.rst == x.touched:
+		x.dead = x.sent
+		return orphanReset
 	case x.kept && withoutFin[s.kernel] == s.model:
 		return keptBack
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,

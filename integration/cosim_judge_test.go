@@ -45,7 +45,8 @@ type track struct {
 	couple *couple
 	tuple  tuple
 	opened bool
-	events int // so far
+	told   bool // a disagreement on it
+	events int  // so far
 	ends   [2]end
 	log    []entry
 }
@@ -55,15 +56,18 @@ type end struct {
 	model   conntrack.State
 	touched int  // how often a segment was sent by it or delivered to it
 	sent    int  // how often it has sent one
+	given   int  // how often one was delivered to it
+	rst     int  // touched, when a RST was delivered to it last
 	fin     bool // it has sent a FIN since its SYN
 	seen    sample
 	doubt   sample // the first of a row of samples that disagree
 	row     int
 	agreed  int  // touched, when the two last agreed; -1 never
+	left    int  // given, when its process last closed or shut down; -1 never
+	gone    bool // its process has closed
 	dead    int  // sent, when it was found to have ended in silence; -1 it was not
 	late    bool // its FIN was kept back while the peer's arrived
 	kept    bool // its FIN is kept back
-	small   bool // it was FIN_WAIT_2 without a process
 	excused excuse
 }
 
@@ -93,13 +97,22 @@ func (j *judge) track(c *couple, addrs [2]netip.Addr) *track {
 		netip.AddrPortFrom(addrs[0], c.ports[0]), netip.AddrPortFrom(addrs[1], c.ports[1]),
 	}}
 	for i := range tr.ends {
-		tr.ends[i].agreed, tr.ends[i].dead = 0, -1
+		tr.ends[i].left, tr.ends[i].dead = -1, -1
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.tracks[tr.tuple] = tr
 	j.inOrder = append(j.inOrder, tr)
 	return tr
+}
+
+// leaves is note for what may end the endpoint without a word.
+func (j *judge) leaves(tr *track, host int, how string) {
+	j.note(tr, host, how)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	tr.ends[host].left = tr.ends[host].given
+	tr.ends[host].gone = how != "shutdown"
 }
 
 // note writes what an actor does into the ladder.
@@ -142,7 +155,7 @@ func (tr *track) segment(e *engine.Event) {
 		x.sent++
 		switch {
 		case strings.Contains(e.Flags, "S"):
-			x.fin, x.late, x.kept, x.small = false, false, false, false
+			x.fin, x.late, x.kept, x.gone = false, false, false, false
 		case strings.Contains(e.Flags, "F") && !e.Kinds.Has(conntrack.KindStale):
 			x.fin = true
 			x.late = x.late || x.kept && y.fin
@@ -151,6 +164,10 @@ func (tr *track) segment(e *engine.Event) {
 	}
 	if e.Type == engine.EventDeliver || e.Verdict == engine.Pass || e.Verdict == engine.Forged {
 		y.touched++
+		y.given++
+		if strings.Contains(e.Flags, "R") {
+			y.rst = y.touched
+		}
 	}
 }
 
@@ -273,15 +290,14 @@ func (j *judge) compare(tr *track, h int, s sample) {
 		return
 	}
 	why := x.excuse(s)
-	switch {
-	case why == "":
+	if why == "" {
 		j.disagree(tr, h, s)
-		x.excused = "told"
-	case x.excused != why:
-		j.tally.excuse(why)
+		return
 	}
-	if x.excused != "told" {
+	x.agreed = x.touched // as far as the wire can tell
+	if x.excused != why {
 		x.excused = why
+		j.tally.excuse(why)
 	}
 }
 
@@ -289,11 +305,11 @@ func (j *judge) compare(tr *track, h int, s sample) {
 const maxTold = 2
 
 func (j *judge) disagree(tr *track, h int, s sample) {
-	if tr.ends[h].excused == "told" {
+	if tr.told {
 		return
 	}
-	j.failed++
-	if j.failed > maxTold {
+	tr.told = true
+	if j.failed++; j.failed > maxTold {
 		return
 	}
 	r := j.world.round

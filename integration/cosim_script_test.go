@@ -59,7 +59,7 @@ type ending uint8
 const (
 	endClose ending = iota
 	endAbort        // SO_LINGER 0, which resets
-	endStay         // nobody closes before the round ends
+	endStay         // closes when the round ends
 )
 
 func (d deed) String() string {

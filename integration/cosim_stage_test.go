@@ -169,6 +169,9 @@ func (s *stage) accept(h int) {
 // live is one endpoint through all its lives.
 func (s *stage) live(c *couple, tr *track, h int) {
 	for i := range c.lives {
+		if s.ctx.Err() != nil {
+			return
+		}
 		l := &c.lives[i]
 		var fd int
 		var ok bool
@@ -177,12 +180,16 @@ func (s *stage) live(c *couple, tr *track, h int) {
 		} else {
 			fd, ok = s.accepted(c)
 		}
-		if s.ctx.Err() != nil {
-			return
+		if !ok {
+			continue
 		}
-		if ok {
-			s.perform(&l.acts[h], tr, h, fd)
+		a := &l.acts[h]
+		s.perform(a, tr, h, fd)
+		if a.end == endAbort {
+			unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		}
+		s.judge.leaves(tr, h, a.end.String())
+		s.disown(fd)
 	}
 }
 
@@ -237,19 +244,13 @@ func (s *stage) perform(a *act, tr *track, h, fd int) {
 			n := s.recv(fd, d.bytes)
 			s.judge.note(tr, h, fmt.Sprintf("%v: %d", d, n))
 		case doShutdown:
-			s.judge.note(tr, h, "shutdown")
+			s.judge.leaves(tr, h, "shutdown")
 			unix.Shutdown(fd, unix.SHUT_WR)
 		}
 	}
-	s.judge.note(tr, h, a.end.String())
-	switch a.end {
-	case endStay:
+	if a.end == endStay {
 		<-s.ctx.Done()
-		return
-	case endAbort:
-		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
-	s.disown(fd)
 }
 
 // payload is what everybody sends.

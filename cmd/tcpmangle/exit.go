@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
-	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 // The exit statuses.
@@ -53,11 +52,18 @@ type exitError struct{ status int }
 
 func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
+// mistakes are those of files, each at its place: rules.Errors, ladder.Errors.
+type mistakes interface {
+	error
+	Unwrap() []error
+	Render(io.Writer) error
+}
+
 // explain prints why a command failed and gives the exit status.
 func explain(stderr io.Writer, err error) int {
 	var (
 		call     *usageError
-		mistakes rules.Errors
+		mistakes mistakes
 		missing  *netns.MissingError
 		exit     *exitError
 	)
@@ -70,7 +76,7 @@ func explain(stderr io.Writer, err error) int {
 		return exit.status
 	case errors.As(err, &mistakes):
 		mistakes.Render(stderr)
-		fmt.Fprintf(stderr, "tcpmangle: %s; nothing was run\n", count(len(mistakes), "mistake"))
+		fmt.Fprintf(stderr, "tcpmangle: %s; nothing was run\n", count(len(mistakes.Unwrap()), "mistake"))
 		return exitUsage
 	case errors.As(err, &missing):
 		complain(stderr, err, missing.Hint)

@@ -78,6 +78,7 @@ that the rule means. TCP stays end to end, between two real kernels.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), versionCommand())
+	root.AddCommand(topicCommands()...)
 	return root
 }
 

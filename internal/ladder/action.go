@@ -110,8 +110,8 @@ func (p *parser) arrival(side int, then fate, l *line) action {
 	}
 	s := p.segment(l)
 	switch {
-	case s.same:
-		p.errorf(t, `"=" is for what leaves`)
+	case s.same, s.anySeq:
+		p.errorf(t, `"=" and "*" are for what leaves`)
 	case s.gso > 0 && !p.offload:
 		p.errorf(t, `a super-packet comes in only after "offload on"`)
 	case s.partial && !p.offload:
@@ -180,13 +180,10 @@ func (p *parser) event(l *line) action {
 		t := l.next()
 		key, value, ok := strings.Cut(t.text, "=")
 		if !ok || key == "" {
-			p.errorf(t, "write KEY=VALUE, or KEY= and the value between quotes")
+			p.errorf(t, `write KEY=VALUE, or KEY="VALUE" where it has blanks`)
 			continue
 		}
-		if value == "" {
-			value = p.quoted(l)
-		}
-		a.want[key] = value
+		a.want[key] = strings.Trim(value, `"`)
 	}
 	return a
 }

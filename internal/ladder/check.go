@@ -17,11 +17,27 @@ func (a arrive) play(p *player, s *step) error {
 	p.receive(p.build(s.conn, a.side, &a.spec))
 	switch a.then {
 	case passes:
-		return expect{1 - a.side, spec{same: true}}.play(p, s)
+		return p.passed(1 - a.side)
 	case stops:
-		p.waiting[1-a.side] = p.waiting[1-a.side][:len(p.waiting[1-a.side])-1]
+		waiting := &p.waiting[1-a.side]
+		*waiting = (*waiting)[:len(*waiting)-1]
 	}
 	return nil
+}
+
+// passed wants the packet that came in last to have left at a side.
+func (p *player) passed(side int) error {
+	if len(p.out) == 0 {
+		return p.missing()
+	}
+	got, waiting, last := p.out[0], p.waiting[side], len(p.waiting[side])-1
+	p.out = p.out[1:]
+	if got.at == p.now && got.side == side && got.sameAs(&waiting[last]) {
+		p.waiting[side] = waiting[:last]
+		return nil
+	}
+	p.shown[got.entry].wrong = true
+	return fmt.Errorf("it has not left as it came in, but %s has", p.describe(&got))
 }
 
 func (a expect) play(p *player, s *step) error {
@@ -79,11 +95,16 @@ func (p *player) sameAsCame(c *conn, got *packet) error {
 		return errors.New("everything that came in has left already")
 	}
 	want := waiting[i]
-	if !bytes.Equal(got.data, want.data) || got.header != want.header {
+	if !got.sameAs(&want) {
 		return fmt.Errorf("it is not as it came in: want %s", p.describe(&want))
 	}
 	p.waiting[got.side] = slices.Delete(waiting, i, i+1)
 	return nil
+}
+
+// sameAs tells whether two packets are the same, byte for byte.
+func (in *packet) sameAs(other *packet) bool {
+	return bytes.Equal(in.data, other.data) && in.header == other.header
 }
 
 // forget strikes a packet that has left from those that are waited for.

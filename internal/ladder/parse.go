@@ -188,7 +188,9 @@ func (p *parser) rulesOf(t token, read func() (*rules.Set, error)) {
 // step reads "[NAME:] [+TIME] what".
 func (p *parser) step(l *line) {
 	s := step{at: l.tokens[0].at, conn: p.conns[0]}
-	s.at.Width = len(strings.TrimSpace(s.at.Source))
+	if last := l.tokens[len(l.tokens)-1].at; last.Col > s.at.Col {
+		s.at.Width = last.Col + last.Width - s.at.Col
+	}
 	if name, ok := strings.CutSuffix(l.peek(), ":"); ok {
 		t := l.next()
 		if s.conn = p.conn(name); s.conn == nil {

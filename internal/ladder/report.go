@@ -107,7 +107,7 @@ func stateAfter(e *engine.Event) fmt.Stringer {
 func (p *player) describe(in *packet) string {
 	v, ok := in.parsed()
 	if !ok {
-		return fmt.Sprintf("raw %x", in.data)
+		return p.describeOther(in.data)
 	}
 	c, from := p.connOf(&v)
 	if c == nil {
@@ -143,4 +143,18 @@ func (p *player) connOf(v *wire.Packet) (c *conn, from int) {
 		}
 	}
 	return nil, 0
+}
+
+// describeOther writes what is no TCP segment.
+func (p *player) describeOther(data []byte) string {
+	e, ok := wire.ParseICMPError(data)
+	if !ok {
+		return fmt.Sprintf("raw %x", data)
+	}
+	for name, kind := range icmpKinds {
+		if kind[p.ip()/6] == [2]uint8{e.Type, e.Code} {
+			return fmt.Sprintf("icmp %s about %v > %v", name, e.Src, e.Dst)
+		}
+	}
+	return fmt.Sprintf("icmp %d/%d about %v > %v", e.Type, e.Code, e.Src, e.Dst)
 }

@@ -39,21 +39,25 @@ func scan(file string, number int, source string) (l line, err error) {
 	}
 }
 
-// tokenLen is the length of the token that s begins with; ok is false if it is
-// opened and not closed.
+// tokenLen is the length of the token that s begins with; ok is false if what
+// it opens is not closed.
 func tokenLen(s string) (n int, ok bool) {
-	closer := map[byte]string{'"': `"`, '<': ">"}[s[0]]
-	if closer == "" {
-		if n = strings.IndexAny(s, " \t\r"); n < 0 {
-			n = len(s)
+	if s[0] == '<' {
+		if n = strings.IndexByte(s, '>') + 1; n == 0 {
+			return len(s), false
 		}
 		return n, true
 	}
-	end := strings.Index(s[1:], closer)
-	if end < 0 {
-		return len(s), false
+	quoted := false
+	for n = range len(s) {
+		switch {
+		case s[n] == '"':
+			quoted = !quoted
+		case strings.IndexByte(" \t\r", s[n]) >= 0 && !quoted:
+			return n, true
+		}
 	}
-	return end + 2, true
+	return len(s), !quoted
 }
 
 func place(file string, number int, source string, at, size int) tomldoc.Place {

@@ -18,6 +18,7 @@ type spec struct {
 	icmp *icmpSay // "icmp KIND about SEQ"
 
 	flags    wire.Flags
+	anySeq   bool   // "*": wherever it stands
 	seq      uint32 // relative to its sender's ISN
 	size     uint32 // payload bytes
 	ack      *uint32
@@ -98,6 +99,9 @@ func (p *parser) tcp(l *line, s *spec) {
 	}
 	s.flags, s.hasFlags = flags, true
 	t = l.next()
+	if s.anySeq = t.text == "*"; s.anySeq {
+		t.text = "0:0(0)"
+	}
 	if s.seq, s.size, err = parseSpan(t.text); err != nil {
 		p.fail(t, err)
 		l.tokens = nil

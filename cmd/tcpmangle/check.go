@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpmangle/tcpmangle/lab"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func checkCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "check FILE|FOLDER...",
+		Short:   "Validate rule and lab files; print every mistake at its place",
+		Long:    "Check reads rule and lab files whole, as the other commands do before they run anything.",
+		Example: "  tcpmangle check examples/rules",
+		Args:    atLeastOne("a file or a folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := expand(args, ".toml")
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return checkJSON(cmd, files)
+			}
+			labs, err := loadLabs(files)
+			if err != nil {
+				return err
+			}
+			for _, f := range labs {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", f.Path, contents(f))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as JSON")
+	return cmd
+}
+
+// contents says what a good file holds.
+func contents(f *lab.File) string {
+	kind := "rules"
+	if f.IsLab() {
+		kind = "lab"
+	}
+	return fmt.Sprintf("%s, %s", kind, count(len(f.Rules.Rules), "rule"))
+}
+
+type mistakeJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Col     int    `json:"col"`
+	Message string `json:"message"`
+}
+
+func checkJSON(cmd *cobra.Command, files []string) error {
+	_, err := loadLabs(files)
+	var mistakes rules.Errors
+	if err != nil && !errors.As(err, &mistakes) {
+		return err
+	}
+	list := make([]mistakeJSON, 0, len(mistakes))
+	for _, m := range mistakes {
+		place := fmt.Sprintf("%s:%d:%d: ", m.File, m.Line, m.Col)
+		list = append(list, mistakeJSON{m.File, m.Line, m.Col, strings.TrimPrefix(m.Error(), place)})
+	}
+	if err := writeJSON(cmd.OutOrStdout(), list); err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		return &exitError{exitUsage}
+	}
+	return nil
+}

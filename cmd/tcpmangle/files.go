@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tcpmangle/tcpmangle/lab"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// expand replaces folders by the files in them with an ending, in the order of
+// their names.
+func expand(paths []string, ending string) (files []string, err error) {
+	for _, path := range paths {
+		if !isFolder(path) {
+			files = append(files, path)
+			continue
+		}
+		found, err := filesIn(path, ending)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, &usageError{err: fmt.Errorf("%s: no *%s in this folder", path, ending)}
+		}
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+func filesIn(folder, ending string) (files []string, err error) {
+	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ending) {
+			files = append(files, path)
+		}
+		return err
+	})
+	slices.Sort(files)
+	return files, err
+}
+
+// loadLabs reads lab and rule files; the mistakes of all of them come together.
+func loadLabs(paths []string) (files []*lab.File, err error) {
+	var mistakes rules.Errors
+	for _, path := range paths {
+		f, err := lab.Load(path)
+		var found rules.Errors
+		switch {
+		case errors.As(err, &found):
+			mistakes = append(mistakes, found...)
+		case err != nil:
+			return nil, &usageError{err: err}
+		default:
+			files = append(files, f)
+		}
+	}
+	if len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return files, nil
+}
+
+// loadRules reads the rules of one or more files, in their order, as one set.
+// The files may be lab files: all of each is checked.
+func loadRules(paths []string) (*rules.Set, error) {
+	if _, err := loadLabs(paths); err != nil {
+		return nil, err
+	}
+	return rules.Load(paths...)
+}

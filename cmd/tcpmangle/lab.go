@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/lab"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// labFlags are the flags of lab.
+type labFlags struct {
+	outputs
+	offload tunnel.OffloadMode
+	ip      int
+	pcap    string
+	junit   string
+	repeat  int
+	verbose bool
+	debug   bool
+}
+
+func labCommand() *cobra.Command {
+	var f labFlags
+	cmd := &cobra.Command{
+		Use:   "lab FILE|FOLDER...",
+		Short: "Run scripted experiments: two hosts, rules, expectations",
+		Long: `Lab makes two hosts (network namespaces with real kernels), puts the box between them, runs
+the file's scripts or programs on both, and judges: kernel states, rules, errors, exits. It fails
+too when a rule never fired, and when the box's view of an endpoint differs from the kernel's.
+
+It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its own.`,
+		Example: `  tcpmangle lab examples/rules/last-ack-lost.toml
+  tcpmangle lab examples/rules --junit report.xml
+  tcpmangle lab my-service.toml -v --pcap out.pcapng --events out.jsonl`,
+		Args: atLeastOne("a lab file or a folder"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runLabs(cmd, &f, args) },
+	}
+	flags := cmd.Flags()
+	f.outputs.flags(flags)
+	flags.TextVar(&f.offload, "offload", tunnel.Auto, "devices: `auto`, on (super-packets) or off (one segment a read)")
+	flags.IntVar(&f.ip, "ip", 0, "run over IP version 4 or 6 only (default: as the file says)")
+	flags.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
+	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML")
+	flags.IntVar(&f.repeat, "repeat", 1, "run each file so many times; stop at the first failure")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what both sides do and say, as it happens")
+	flags.BoolVar(&f.debug, "debug", false, "print the box's own log")
+	return cmd
+}
+
+func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
+	if f.ip != 0 && f.ip != 4 && f.ip != 6 {
+		return usage(cmd, fmt.Errorf("--ip is 4 or 6, not %d", f.ip))
+	}
+	files, err := readLabs(args)
+	if err != nil {
+		return err
+	}
+	runs := f.plan(files)
+	if len(runs) > 1 && (f.events != "" || f.pcap != "") {
+		return usage(cmd, fmt.Errorf("--events and --pcap hold one run; these files make %d", len(runs)))
+	}
+	if netns.NeedUserNS() {
+		return inUserNamespace()
+	}
+	if err := netns.Check(); err != nil {
+		return err
+	}
+	b := &batch{labFlags: f, ctx: cmd.Context(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), runs: len(runs)}
+	for _, r := range runs {
+		if err := b.run(r); err != nil {
+			return err
+		}
+		if b.over() {
+			break
+		}
+	}
+	return b.finish()
+}
+
+// readLabs reads what the arguments name; in folders rule files without hosts
+// are passed over.
+func readLabs(args []string) (files []*lab.File, err error) {
+	for _, arg := range args {
+		paths, err := expand([]string{arg}, ".toml")
+		if err != nil {
+			return nil, err
+		}
+		found, err := loadLabs(paths)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			switch {
+			case f.IsLab():
+				files = append(files, f)
+			case !isFolder(arg):
+				return nil, &usageError{err: fmt.Errorf("%s: %w", f.Path, lab.ErrNotLab), hint: "tcpmangle check " + f.Path}
+			}
+		}
+	}
+	return files, nil
+}
+
+// inUserNamespace runs this command again where it has the rights to make hosts.
+func inUserNamespace() error {
+	status, err := netns.Reexec(os.Args[1:])
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return &exitError{status}
+	}
+	return nil
+}
+
+// A labRun is one execution of one file.
+type labRun struct {
+	file *lab.File
+	ip   int
+}
+
+func (f *labFlags) plan(files []*lab.File) (runs []labRun) {
+	for range max(f.repeat, 1) {
+		for _, file := range files {
+			for _, ip := range file.IP {
+				if f.ip == 0 || f.ip == ip {
+					runs = append(runs, labRun{file, ip})
+				}
+			}
+			if f.ip != 0 && len(file.IP) == 1 && file.IP[0] != f.ip {
+				runs = append(runs, labRun{file, f.ip})
+			}
+		}
+	}
+	return runs
+}
+
+// A batch is all runs of one call.
+type batch struct {
+	*labFlags
+	ctx      context.Context
+	out, err io.Writer
+	runs     int // planned
+	results  []*lab.Result
+	failed   int
+}
+
+func (b *batch) run(r labRun) (err error) {
+	opts := lab.Options{IP: r.ip, Offload: b.offload, AllEvents: b.allEvents, Capture: b.pcap}
+	if b.seed >= 0 || !r.file.Rules.HasSeed {
+		seed := b.seedOf(r.file.Rules)
+		opts.Seed = &seed
+	}
+	if b.verbose {
+		opts.Output = b.err
+	}
+	if b.debug {
+		opts.Log, _ = zap.NewDevelopment()
+	}
+	if b.events != "" {
+		events, err := b.create(b.events)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, events.Close()) }()
+		opts.Events = events
+	}
+	result, err := lab.Execute(b.ctx, r.file, opts)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.file.Path, err)
+	}
+	b.results = append(b.results, result)
+	if !result.Pass {
+		b.failed++
+	}
+	if b.json {
+		return nil
+	}
+	return b.print(result)
+}
+
+// print writes a result: whole if it is the only one or failed, else as a line.
+func (b *batch) print(r *lab.Result) error {
+	if r.Pass && b.runs > 1 {
+		_, err := fmt.Fprintf(b.out, "PASS %s (IPv%d, %.1fs)\n", r.File, r.IP, r.Duration.Seconds())
+		return err
+	}
+	return r.WriteText(b.out, isTerminal(b.out))
+}
+
+func (b *batch) over() bool { return b.ctx.Err() != nil || b.repeat > 1 && b.failed > 0 }
+
+// finish writes what is about all runs.
+func (b *batch) finish() error {
+	if b.junit != "" {
+		file, err := b.create(b.junit)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(lab.WriteJUnit(file, b.results), file.Close()); err != nil {
+			return fmt.Errorf("junit: %w", err)
+		}
+	}
+	switch {
+	case b.json:
+		if err := b.writeJSON(); err != nil {
+			return err
+		}
+	case len(b.results) > 1:
+		fmt.Fprintf(b.out, "%d passed, %d failed\n", len(b.results)-b.failed, b.failed)
+	}
+	if b.failed > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// writeJSON writes one object for one run, an array for several.
+func (b *batch) writeJSON() error {
+	if len(b.results) == 1 {
+		return b.results[0].WriteJSON(b.out)
+	}
+	fmt.Fprint(b.out, "[")
+	for i, r := range b.results {
+		var one strings.Builder
+		if err := r.WriteJSON(&one); err != nil {
+			return err
+		}
+		if i > 0 {
+			fmt.Fprint(b.out, ",")
+		}
+		fmt.Fprint(b.out, "\n", strings.TrimSpace(one.String()))
+	}
+	_, err := fmt.Fprintln(b.out, "\n]")
+	return err
+}
+
+// create opens a file to write; - is standard output.
+func (b *batch) create(path string) (io.WriteCloser, error) {
+	if path == "-" {
+		return keepOpen{b.out}, nil
+	}
+	return os.Create(filepath.Clean(path))
+}
+
+type keepOpen struct{ io.Writer }
+
+func (keepOpen) Close() error { return nil }
+
+// isTerminal tells whether somebody looks at what is written.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// The reference is printed from the tables that files are read with, so that
+// it cannot say anything else. docs/reference.md is the same text.
+
+// A topic is a page of the reference: tcpmangle help rules.
+type topic struct {
+	name, short string
+	write       func(io.Writer)
+}
+
+var topics = []topic{
+	{"rules", "The keys of a rule", writeRuleKeys},
+	{"kinds", "The kinds of segments, and the states of endpoints", writeKinds},
+	{"actions", "The actions and their parameters", writeActions},
+}
+
+// topicCommands make the topics known to help.
+func topicCommands() (cmds []*cobra.Command) {
+	for _, t := range topics {
+		var b strings.Builder
+		t.write(&b)
+		cmds = append(cmds, &cobra.Command{Use: t.name, Short: t.short, Long: strings.TrimSpace(b.String())})
+	}
+	return cmds
+}
+
+// writeReference writes all topics, as docs/reference.md has them.
+func writeReference(w io.Writer) {
+	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `kinds` and `actions` print. A test keeps this page true.\n")
+	for _, t := range topics {
+		fmt.Fprintf(w, "\n## %s\n\n```\n", t.short)
+		t.write(w)
+		fmt.Fprint(w, "```\n")
+	}
+}
+
+func writeRuleKeys(w io.Writer) {
+	fmt.Fprint(w, "A rule is a [[rule]] table. All keys of match must hold; a list means any of.\n\n")
+	for _, part := range []struct {
+		title string
+		keys  []rules.KeyDoc
+	}{
+		{"the rule", rules.RuleKeys()},
+		{"match: which segments of which connections", rules.MatchKeys()},
+		{"how often", rules.LimitKeys()},
+		{`probability = { model = "gilbert-elliott", ... }`, rules.GilbertElliottKeys()},
+	} {
+		fmt.Fprintf(w, "%s\n", part.title)
+		for _, k := range part.keys {
+			entry(w, k.Name, typeOf(k.Type, k.Values, k.Default, ""), k.Doc)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// kindDocs says what each kind is, in the order of conntrack.KindNames.
+var kindDocs = []string{
+	"SYN without ACK",
+	"SYN with ACK",
+	"an ACK from the client that carries nothing and completes the handshake, again ones included",
+	"carries payload",
+	"carries nothing but an ACK",
+	"acknowledges nothing new, same window",
+	"acknowledges nothing new, other window",
+	"carries FIN",
+	"the FIN of the endpoint that closed first",
+	"the FIN of the endpoint that closed second",
+	"its acknowledgment covers the peer's FIN, also with data or a FIN of its own",
+	"an ack-of-fin that covers the second FIN; in a simultaneous close one from each side",
+	"carries RST",
+	"a probe with the number before the next one (RFC 9293, section 3.8.4)",
+	"the answer to such a probe",
+	"sent into a closed window",
+	"covers sequence space that this endpoint has sent before",
+	"leaves a hole before it",
+	"answers an unacceptable segment (RFC 5961)",
+	"belongs to an earlier incarnation of the 4-tuple",
+	"an ICMP error about the connection",
+}
+
+func writeKinds(w io.Writer) {
+	fmt.Fprint(w, "segment kinds (retransmissions included in each)\n")
+	for i, name := range conntrack.KindNames() {
+		entry(w, name, "", kindDocs[i])
+	}
+	fmt.Fprint(w, "\n\"a+b\" is both, \"a+!b\" the first but not the second, \"!a\" in a list excludes.\n")
+	fmt.Fprintf(w, "\nstates\n  %s\n", strings.Join(conntrack.StateNames(), ", "))
+	fmt.Fprint(w, "  in any case, with - for _, and as ss and netstat write them\n")
+}
+
+func writeActions(w io.Writer) {
+	fmt.Fprint(w, "pass, drop, delay and hold end a segment's walk through the rules.\n\n")
+	for _, f := range rules.Faults() {
+		fmt.Fprintf(w, "%s\n  %s\n", f.Name, f.Doc)
+		for _, p := range f.Params {
+			name := p.Name
+			if p.Primary {
+				name += "*"
+			}
+			value := p.Default
+			if p.Required {
+				value = "required"
+			}
+			entry(w, "  "+name, typeOf(p.Type, p.Values, value, bounds(p)), p.Doc)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprint(w, "* may stand alone: { delay = \"50ms\" } is { delay = { by = \"50ms\" } }.\n")
+}
+
+// entry is one line, or two where the name is long.
+func entry(w io.Writer, name, note, doc string) {
+	if note != "" {
+		doc += " (" + note + ")"
+	}
+	fmt.Fprintf(w, "  %-16s %s\n", name, doc)
+}
+
+// typeOf says in brackets what may be written, and what holds by default.
+func typeOf(typ string, values []string, def, bounds string) string {
+	if len(values) > 0 {
+		typ = strings.Join(values, ", ")
+	}
+	switch {
+	case def == "required":
+		typ += "; required"
+	case def != "":
+		typ += "; default " + def
+	}
+	return typ + bounds
+}
+
+func bounds(p rules.ParamDoc) string {
+	switch {
+	case p.Min != "" && p.Max != "":
+		return fmt.Sprintf("; %s to %s", p.Min, p.Max)
+	case p.Min != "":
+		return "; at least " + p.Min
+	case p.Max != "":
+		return "; at most " + p.Max
+	}
+	return ""
+}

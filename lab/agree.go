@@ -1,0 +1,179 @@
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+)
+
+// tolerance is how long an inferred state may differ from the kernel's. A segment is
+// on its way between the two for microseconds; the rest is the machine's scheduling.
+const tolerance = 100 * time.Millisecond
+
+// maxGap is between two samples that say something about the time between them.
+const maxGap = 50 * time.Millisecond
+
+// An Agreement is how the inferred states compare with what the kernels showed.
+type Agreement struct {
+	OK       bool          // no difference lasted beyond the tolerance
+	Compared int           // states of endpoints, sample by sample
+	Agreed   int           // of these
+	Longest  time.Duration // of all differences, tolerated ones included
+	// Differences are those that lasted longer than 100 ms.
+	Differences []Difference
+	// Silent are the endpoints that ended without a segment, by a timer or by being
+	// destroyed: the wire cannot tell, so the inferred state stayed.
+	Silent []SilentEnd
+}
+
+// A Difference is an inferred state that was not the kernel's.
+type Difference struct {
+	Client, Server netip.AddrPort // by hosts
+	Host           string         // whose endpoint
+	Inferred       conntrack.State
+	Kernel         conntrack.State
+	Since, For     time.Duration
+}
+
+// String is one line.
+func (d Difference) String() string {
+	return fmt.Sprintf("%v to %v: the %s's endpoint is inferred to be %v, its kernel has it in %v, since %.3fs for %v",
+		d.Client, d.Server, d.Host, d.Inferred, d.Kernel, d.Since.Seconds(), d.For.Round(time.Millisecond))
+}
+
+// A SilentEnd is an endpoint that ended without a word on the wire.
+type SilentEnd struct {
+	Client, Server netip.AddrPort // by hosts
+	Host           string
+	State          conntrack.State // the last one that both agreed on
+	At             time.Duration
+}
+
+// A comparison holds inferred states against samples. One goroutine uses it.
+type comparison struct {
+	report Agreement
+	ends   map[tuple]*[2]endpoint
+	last   time.Duration // when the sample before was taken
+}
+
+// An endpoint is what the comparison remembers of one.
+type endpoint struct {
+	agreed   conntrack.State
+	agreedAt time.Duration
+	ever     bool // agreed is valid
+	silent   bool // it ended without a segment
+	since    time.Duration
+	differs  bool // since is valid
+	told     int  // place + 1 of this difference in the report
+}
+
+func newComparison() *comparison {
+	return &comparison{ends: make(map[tuple]*[2]endpoint)}
+}
+
+// compare holds one sample against what is inferred now.
+func (c *comparison) compare(s *sample, o *observer) {
+	gap := s.at-c.last > maxGap
+	c.last = s.at
+	o.view(func(t tuple, in *inference) {
+		both := c.ends[t]
+		if both == nil {
+			both = new([2]endpoint)
+			c.ends[t] = both
+		}
+		kernel := s.ends(t)
+		for side := range both {
+			e := &both[side]
+			if gap {
+				e.differs = false // what was between the samples is unknown
+			}
+			c.endpoint(s.at, t, side, e, kernel[side], in)
+		}
+	})
+}
+
+// endpoint compares one endpoint.
+func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint, k end, in *inference) {
+	inferred := in.states[side]
+	if e.silent && !k.present && inferred != conntrack.Closed {
+		return
+	}
+	e.silent = false
+	if c.ended(now, t, side, e, k, in) {
+		return
+	}
+	c.report.Compared++
+	if k.state == inferred {
+		c.report.Agreed++
+		*e = endpoint{agreed: inferred, agreedAt: now, ever: true}
+		return
+	}
+	if k.unsent && finQueued(k.state, inferred) {
+		e.differs = false
+		return
+	}
+	if !e.differs {
+		e.differs, e.since, e.told = true, now, 0
+	}
+	c.differ(now, t, side, e, k.state, inferred)
+}
+
+// ended tells whether the endpoint has ended silently: its socket is gone, and since
+// both agreed on the inferred state it has neither sent nor been given a segment.
+func (c *comparison) ended(now time.Duration, t tuple, side int, e *endpoint, k end, in *inference) bool {
+	inferred := in.states[side]
+	if k.present || inferred == conntrack.Closed || !e.ever || e.agreed != inferred || in.touched[side] > e.agreedAt {
+		return false
+	}
+	c.silence(now, t, side, e)
+	return true
+}
+
+func (c *comparison) silence(now time.Duration, t tuple, side int, e *endpoint) {
+	e.silent, e.differs = true, false
+	c.report.Silent = append(c.report.Silent, SilentEnd{t[0], t[1], sideNames[side], e.agreed, now})
+}
+
+// gone tells that all sockets of a host were taken away without a segment.
+func (c *comparison) gone(now time.Duration, side int, o *observer) {
+	o.view(func(t tuple, in *inference) {
+		both := c.ends[t]
+		if both == nil || both[side].silent || in.states[side] == conntrack.Closed {
+			return
+		}
+		both[side].agreed = in.states[side]
+		c.silence(now, t, side, &both[side])
+	})
+}
+
+// finQueued: the program has closed, and the FIN waits behind data that the peer has
+// not taken. The kernel counts that as sent; on the wire there is no FIN yet.
+func finQueued(kernel, inferred conntrack.State) bool {
+	return kernel == conntrack.FinWait1 && inferred == conntrack.Established ||
+		kernel == conntrack.LastAck && inferred == conntrack.CloseWait ||
+		kernel == conntrack.Closing && inferred == conntrack.CloseWait
+}
+
+// differ notes a difference, and reports it once it has lasted too long.
+func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint, kernel, inferred conntrack.State) {
+	lasted := now - e.since
+	c.report.Longest = max(c.report.Longest, lasted)
+	if e.told > 0 {
+		c.report.Differences[e.told-1].For = lasted
+		return
+	}
+	if lasted > tolerance {
+		c.report.Differences = append(c.report.Differences,
+			Difference{t[0], t[1], sideNames[side], inferred, kernel, e.since, lasted})
+		e.told = len(c.report.Differences)
+	}
+}
+
+// result is the agreement so far.
+func (c *comparison) result() Agreement {
+	a := c.report
+	a.OK = len(a.Differences) == 0
+	return a
+}

@@ -1,0 +1,341 @@
+package lab
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// A check judges one expectation, from moment to moment. One goroutine uses it.
+type check interface {
+	// look takes the next moment and tells what is known by then. After pass or
+	// fail it is not asked again. At the last moment it must be one of them.
+	look(m *moment) finding
+}
+
+// A finding is what a check knows.
+type finding struct {
+	ruling ruling
+	why    string        // of fail; of pass, what was found
+	at     time.Duration // since the start: when it came true
+	tuple  *tuple        // the connection that decided it, if there is one
+}
+
+type ruling uint8
+
+const (
+	open   ruling = iota // the run goes on for it
+	enough               // nothing is missing, but more may spoil it: judged at the end
+	pass
+	fail
+)
+
+// A moment is what checks can look at.
+type moment struct {
+	at     time.Duration // since the client's start
+	start  time.Duration // that start, on the box's clock
+	sample *sample
+	actors [2]*actor
+	fired  func(rule string) uint64
+	last   bool
+}
+
+// stateSpec: connections are in states.
+type stateSpec struct {
+	want        pair
+	connections rules.Ranges // nil: one connection, the same all the time
+	within      limit
+	lasts       time.Duration
+}
+
+// String is "client TIME_WAIT, server LAST_ACK within 2s for 3s".
+func (s *stateSpec) String() string {
+	text := s.want.String()
+	if s.connections != nil {
+		text = fmt.Sprintf("%s connections with %s", s.connections, text)
+	}
+	text += s.within.String()
+	if s.lasts > 0 {
+		text += fmt.Sprintf(" for %v", s.lasts)
+	}
+	return text
+}
+
+func (s *stateSpec) check() check {
+	return &stateCheck{stateSpec: s, since: make(map[tuple]time.Duration)}
+}
+
+type stateCheck struct {
+	*stateSpec
+	since   map[tuple]time.Duration // it holds; of a number of connections, under the zero tuple
+	longest time.Duration           // it has held at a stretch
+	found   []tuple
+	most    int // connections at once
+}
+
+func (c *stateCheck) look(m *moment) finding {
+	c.found = c.want.find(m.sample, c.found[:0])
+	c.most = max(c.most, len(c.found))
+	holding := c.found
+	if c.connections != nil {
+		holding = nil
+		if c.connections.Match(int64(len(c.found))) {
+			holding = []tuple{{}}
+		}
+	} else if len(holding) == 0 && c.want.listens(m.sample) {
+		holding = []tuple{{}}
+	}
+	if t, ok := c.lasting(m.at, holding); ok {
+		f := finding{ruling: pass, at: c.since[t]}
+		if (t != tuple{}) {
+			f.tuple = &t
+		}
+		return f
+	}
+	if m.last || c.within.over(m.at) && len(c.since) == 0 {
+		return finding{ruling: fail, why: c.why(m)}
+	}
+	return finding{}
+}
+
+// lasting keeps count of how long it has held, and finds where it is long enough.
+func (c *stateCheck) lasting(at time.Duration, holding []tuple) (t tuple, ok bool) {
+	for held := range c.since {
+		if !slices.Contains(holding, held) {
+			delete(c.since, held)
+		}
+	}
+	for _, t := range holding {
+		if _, ok := c.since[t]; !ok {
+			if c.within.over(at) {
+				continue
+			}
+			c.since[t] = at
+		}
+		held := at - c.since[t]
+		c.longest = max(c.longest, held)
+		if held >= c.lasts {
+			return t, true
+		}
+	}
+	return t, false
+}
+
+// why tells what there was in place of what was expected.
+func (c *stateCheck) why(m *moment) string {
+	at := fmt.Sprintf("at %.3fs ", m.at.Seconds())
+	switch {
+	case c.connections != nil:
+		return fmt.Sprintf("%s%d connections, at most %d", at, len(c.found), c.most)
+	case c.longest > 0:
+		return fmt.Sprintf("it held for %v at the longest; %s%s", c.longest.Round(time.Millisecond), at, m.sample)
+	}
+	return at + m.sample.String()
+}
+
+// String is the states of the first connections.
+func (s *sample) String() string {
+	if len(s.known) == 0 {
+		return "there is no connection"
+	}
+	const most = 3
+	text := ""
+	for i, t := range s.known[:min(len(s.known), most)] {
+		e := s.ends(t)
+		if i > 0 {
+			text += "; "
+		}
+		text += fmt.Sprintf("client %v, server %v", e[0].state, e[1].state)
+	}
+	if more := len(s.known) - most; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// firedSpec: a rule fires so many times.
+type firedSpec struct {
+	rule   string
+	fired  rules.Ranges
+	within limit
+}
+
+// String is "rule lose-last-ack fired >=2".
+func (s *firedSpec) String() string {
+	return fmt.Sprintf("rule %s fired %s%v", s.rule, s.fired, s.within)
+}
+
+func (s *firedSpec) check() check { return s }
+
+func (s *firedSpec) look(m *moment) finding {
+	n := int64(m.fired(s.rule))
+	done := finding{ruling: fail, why: fmt.Sprintf("it fired %d times", n), at: m.at}
+	ok := s.fired.Match(n)
+	if ok {
+		done.ruling = pass
+	}
+	switch {
+	case m.last, s.within.over(m.at), !ok && n > s.highest():
+		return done
+	case ok:
+		return finding{ruling: enough}
+	}
+	return finding{}
+}
+
+func (s *firedSpec) highest() (n int64) {
+	for _, r := range s.fired {
+		n = max(n, r.Hi)
+	}
+	return n
+}
+
+// sideSpecs are several expectations written as one.
+type sideSpecs []spec
+
+// String joins them.
+func (s sideSpecs) String() string {
+	text := ""
+	for i, one := range s {
+		if i > 0 {
+			text += " and "
+		}
+		text += one.String()
+	}
+	return text
+}
+
+func (s sideSpecs) check() check {
+	all := &allChecks{}
+	for _, one := range s {
+		all.checks = append(all.checks, one.check())
+	}
+	return all
+}
+
+// allChecks pass when each of them has.
+type allChecks struct{ checks []check }
+
+func (a *allChecks) look(m *moment) finding {
+	done := finding{ruling: pass, at: m.at}
+	a.checks = slices.DeleteFunc(a.checks, func(c check) bool {
+		f := c.look(m)
+		if f.ruling == fail {
+			done = f
+		}
+		return f.ruling == pass
+	})
+	if len(a.checks) > 0 && done.ruling == pass {
+		return finding{}
+	}
+	return done
+}
+
+// errorSpec: a script's command meets an error.
+type errorSpec struct {
+	side   int
+	name   string
+	within limit
+}
+
+// String is "error client: ECONNRESET".
+func (s *errorSpec) String() string {
+	return "error " + sideNames[s.side] + ": " + s.name + s.within.String()
+}
+
+func (s *errorSpec) check() check { return s }
+
+func (s *errorSpec) look(m *moment) finding {
+	a := m.actors[s.side]
+	_, errs, _ := a.told()
+	met := "no error"
+	for _, e := range errs {
+		at := e.At - m.start
+		if e.Name == s.name && !s.within.over(at) {
+			return finding{ruling: pass, why: e.Text, at: at}
+		}
+		met = e.Text
+	}
+	return missing(m, s.within, a, "the "+sideNames[s.side]+" met "+met)
+}
+
+// missing: what was expected of an actor has not come yet. It never will when the
+// time is over or the actor is.
+func missing(m *moment, within limit, a *actor, why string) finding {
+	if m.last || within.over(m.at) || a.over() {
+		return finding{ruling: fail, why: why}
+	}
+	return finding{}
+}
+
+// exitSpec: every copy of a program ends with a status.
+type exitSpec struct {
+	side   int
+	status int
+	within limit
+}
+
+// String is "exit client: 0".
+func (s *exitSpec) String() string {
+	return fmt.Sprintf("exit %s: %d%v", sideNames[s.side], s.status, s.within)
+}
+
+func (s *exitSpec) check() check { return s }
+
+func (s *exitSpec) look(m *moment) finding {
+	a := m.actors[s.side]
+	_, _, exits := a.told()
+	for _, e := range exits {
+		if e.Status != s.status {
+			return finding{ruling: fail, why: fmt.Sprintf("it ended with %d", e.Status)}
+		}
+	}
+	if len(exits) > 0 && a.over() {
+		at := exits[len(exits)-1].At - m.start
+		if !s.within.over(at) {
+			return finding{ruling: pass, at: at}
+		}
+		return finding{ruling: fail, why: fmt.Sprintf("it ended at %.3fs", at.Seconds())}
+	}
+	return missing(m, s.within, nil, "it has not ended")
+}
+
+// outputSpec: a line of a program's output matches.
+type outputSpec struct {
+	side   int
+	stream string
+	re     *regexp.Regexp
+	within limit
+}
+
+// String is "stdout server: ^ready".
+func (s *outputSpec) String() string {
+	return s.stream + " " + sideNames[s.side] + ": " + s.re.String() + s.within.String()
+}
+
+func (s *outputSpec) check() check { return &outputCheck{outputSpec: s} }
+
+type outputCheck struct {
+	*outputSpec
+	read int // lines looked at
+}
+
+func (c *outputCheck) look(m *moment) finding {
+	a := m.actors[c.side]
+	over := a.over() // before the lines: what it says last is there then
+	lines, _, _ := a.told()
+	for ; c.read < len(lines); c.read++ {
+		l := lines[c.read]
+		at := l.At - m.start
+		if l.Stream == c.stream && c.re.MatchString(l.Text) && !c.within.over(at) {
+			return finding{ruling: pass, why: l.Text, at: at}
+		}
+	}
+	if over {
+		return finding{ruling: fail, why: "it ended, and no line of it matches"}
+	}
+	return missing(m, c.within, nil, "no line of it matches")
+}

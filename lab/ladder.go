@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+// A ladder is one 4-tuple's life as text: time, what the client host's endpoint is in,
+// an arrow for each segment, what the server host's endpoint is in, and what the box did.
+//
+//	0.001  SYN_SENT     |S 0:0 ------------------------------->|  SYN_RCVD
+//	0.001  ESTABLISHED  |<-------------------------SA 0:0 ack 1|
+//	0.009  TIME_WAIT    |A 6:6 ack 6 -----------x              |             lose-last-ack
+//
+// The box stands in the middle: an arrow that ends there with x was dropped, with ~ is
+// kept back; one that begins there leaves after that (~), or was forged (=) or
+// duplicated (+).
+type ladder struct {
+	rows   []row
+	states [2]string         // as the margins show them
+	acting map[string]string // what a rule did last, by its name
+}
+
+// A row is one line of a ladder.
+type row struct {
+	at      time.Duration
+	margins [2]string // the states that have changed
+	arrow   arrow
+	note    string
+	boring  bool // nothing but data and its acknowledgments
+}
+
+// An arrow is one segment on its way.
+type arrow struct {
+	label  string // empty: there is no segment
+	toLeft bool
+	how    fate
+	bytes  int
+}
+
+// A fate is how far a segment gets.
+type fate uint8
+
+const (
+	through   fate = iota
+	lost           // until the box
+	kept           // until the box, for now
+	late           // from the box
+	forged         // from the box; nobody sent it
+	duplicate      // from the box; a copy
+)
+
+// ladderOf draws the events of one tuple.
+func (r *Result) ladderOf(t tuple) *ladder {
+	l := &ladder{acting: make(map[string]string)}
+	listens := r.listened[serverSide][t[serverSide].Port()] || r.listened[clientSide][t[clientSide].Port()]
+	for i := range r.Events {
+		e := &r.Events[i]
+		if e.Conn == 0 || tupleOf(e, addresses[r.IP][clientSide]) != t {
+			continue
+		}
+		l.add(e, e.Time-r.began, listens)
+	}
+	return l
+}
+
+// add takes the next event.
+func (l *ladder) add(e *engine.Event, at time.Duration, listens bool) {
+	states := margins(e)
+	switch e.Type {
+	case engine.EventOpen:
+		if listens {
+			states[serverSide^swapped(e)] = listenName
+		}
+		note := ""
+		if e.Incarnation > 1 {
+			note = fmt.Sprintf("incarnation %d", e.Incarnation)
+		}
+		l.states = [2]string{}
+		l.push(row{at: at, note: note}, states)
+	case engine.EventState:
+		l.push(row{at: at, note: cause(e)}, states)
+	case engine.EventRule:
+		for _, name := range e.Rules {
+			l.acting[name] = e.Action
+		}
+	case engine.EventSegment, engine.EventDeliver:
+		l.segment(e, at, states)
+	}
+}
+
+// cause tells of a change without a segment why it came; the others explain themselves.
+func cause(e *engine.Event) string {
+	if e.Cause == conntrack.ByTimer.String() {
+		return "its timer ran out"
+	}
+	return ""
+}
+
+// margins are the states of an event by host.
+func margins(e *engine.Event) [2]string {
+	s := [2]string{e.ClientState.String(), e.ServerState.String()}
+	if swapped(e) != 0 {
+		slices.Reverse(s[:])
+	}
+	return s
+}
+
+// swapped is 1 if the server host's endpoint began the connection.
+func swapped(e *engine.Event) int {
+	if e.Client.Addr() == addresses[4][serverSide] || e.Client.Addr() == addresses[6][serverSide] {
+		return 1
+	}
+	return 0
+}
+
+// segment adds a segment's row. Changes of state that it has brought about stand on
+// it, not before it.
+func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
+	for len(l.rows) > 0 {
+		last := &l.rows[len(l.rows)-1]
+		if last.arrow.label != "" || last.at != at || last.note != "" || last.margins == [2]string{} || l.first(last) {
+			break
+		}
+		for side, s := range last.margins {
+			if s != "" {
+				l.states[side] = "" // shown again below
+			}
+		}
+		l.rows = l.rows[:len(l.rows)-1]
+	}
+	r := row{at: at, note: l.note(e)}
+	r.arrow = arrow{label: label(e), toLeft: e.FromSide == serverSide, how: l.fate(e), bytes: e.Len}
+	r.boring = r.arrow.how == through && len(e.Rules) == 0 && e.Kinds&^plainKinds == 0
+	l.push(r, states)
+}
+
+// first tells whether a row opens an incarnation: both margins stand on it.
+func (l *ladder) first(r *row) bool { return r.margins[0] != "" && r.margins[1] != "" }
+
+// plainKinds are those of segments of which one is like the other.
+var plainKinds = conntrack.KindsOf(conntrack.KindData, conntrack.KindAck, conntrack.KindDupAck, conntrack.KindWindowUpdate)
+
+// push appends a row with those states that have changed since the one before.
+func (l *ladder) push(r row, states [2]string) {
+	for side, s := range states {
+		if s != l.states[side] && !(s == conntrack.Closed.String() && l.states[side] == listenName) {
+			r.margins[side] = s
+			l.states[side] = s
+			r.boring = false
+		}
+	}
+	if r.arrow.label == "" && r.note == "" && r.margins == [2]string{} {
+		return
+	}
+	l.rows = append(l.rows, r)
+}
+
+// label is "FA 101:101 ack 201".
+func label(e *engine.Event) string {
+	flags := e.Flags
+	if flags == "" {
+		flags = "-"
+	}
+	text := fmt.Sprintf("%s %d:%d", flags, e.Seq, e.Seq+uint32(e.Len))
+	if strings.Contains(e.Flags, "A") {
+		text += fmt.Sprintf(" ack %d", e.Ack)
+	}
+	return text
+}
+
+// note is which rules fired, or why else the segment did not get through.
+func (l *ladder) note(e *engine.Event) string {
+	note := strings.Join(e.Rules, ", ")
+	switch {
+	case note == "" && e.Verdict == engine.Drop:
+		return e.Reason
+	case e.Verdict == engine.Hold && e.Type == engine.EventSegment:
+		return note + " (held)"
+	case e.Type == engine.EventDeliver:
+		return strings.TrimSpace(note + " (let go)")
+	}
+	return note
+}
+
+func (l *ladder) fate(e *engine.Event) fate {
+	switch {
+	case e.Type == engine.EventDeliver:
+		return late
+	case e.Verdict == engine.Drop:
+		return lost
+	case e.Verdict == engine.Delay || e.Verdict == engine.Hold:
+		return kept
+	case e.Verdict != engine.Forged:
+		return through
+	case len(e.Rules) > 0 && l.acting[e.Rules[0]] == "duplicate":
+		return duplicate
+	}
+	return forged
+}

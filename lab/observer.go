@@ -1,0 +1,176 @@
+package lab
+
+import (
+	"io"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+// An observer hears what the box does: it keeps the events, writes them, and follows
+// the inferred states. The box's worker tells it, and the lab's loop asks it.
+type observer struct {
+	client netip.Addr // of the client host
+	writer io.Writer  // nil: nobody wants JSON
+	all    bool       // JSON of connections that no rule selects, too
+
+	mu       sync.Mutex
+	events   []engine.Event
+	unkept   int
+	inferred map[tuple]*inference
+	order    []tuple       // of inferred
+	last     time.Duration // of the last event
+	moved    time.Duration // of the last segment
+	pending  []byte        // JSON not written yet
+	err      error         // of the writer
+}
+
+// An inference is what the box believes of one tuple.
+type inference struct {
+	conn    uint64             // the current connection
+	states  [2]conntrack.State // by host
+	touched [2]time.Duration   // when the end last sent a segment or was given one
+}
+
+// maxEvents is how many events a result keeps; a bulk transfer has millions.
+const maxEvents = 1 << 18
+
+func newObserver(client netip.Addr, writer io.Writer, all bool) *observer {
+	return &observer{client: client, writer: writer, all: all, inferred: make(map[tuple]*inference)}
+}
+
+// hear takes an event; it fits engine.Config.OnEvent.
+func (o *observer) hear(e *engine.Event) {
+	if isLink(e) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last = max(o.last, e.Time)
+	if e.Conn != 0 {
+		o.follow(e)
+	}
+	o.keep(e)
+}
+
+// keep records an event, and writes it if it is wanted.
+func (o *observer) keep(e *engine.Event) {
+	if len(o.events) < maxEvents {
+		o.events = append(o.events, e.Clone())
+	} else {
+		o.unkept++
+	}
+	if o.writer != nil && (o.all || e.Selected || e.Conn == 0) {
+		o.pending = e.AppendJSON(o.pending)
+	}
+	if len(o.pending) > 1<<20 {
+		o.flushLocked()
+	}
+}
+
+// decided tells, as an event, what became of an expectation.
+func (o *observer) decided(now time.Duration, x *Expectation) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last = max(o.last, now)
+	e := engine.Event{Type: engine.EventExpect, Time: o.last, Action: "pass", Detail: x.Text, Reason: x.Why}
+	if !x.OK {
+		e.Action = "fail"
+	}
+	o.keep(&e)
+}
+
+// flush writes what has gathered.
+func (o *observer) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flushLocked()
+	return o.err
+}
+
+func (o *observer) flushLocked() {
+	if o.err == nil && len(o.pending) > 0 {
+		_, o.err = o.writer.Write(o.pending)
+	}
+	o.pending = o.pending[:0]
+}
+
+// follow keeps up with the inferred states.
+func (o *observer) follow(e *engine.Event) {
+	t := tupleOf(e, o.client)
+	in := o.inferred[t]
+	if in == nil {
+		in = &inference{}
+		o.inferred[t] = in
+		o.order = append(o.order, t)
+	}
+	if e.Conn < in.conn {
+		return // the end of an earlier incarnation
+	}
+	in.conn = e.Conn
+	in.states = [2]conntrack.State{e.ClientState, e.ServerState}
+	if e.Client != t[clientSide] {
+		slices.Reverse(in.states[:])
+	}
+	o.touch(in, e)
+}
+
+// touch notes which ends have met a segment.
+func (o *observer) touch(in *inference, e *engine.Event) {
+	if e.Type != engine.EventSegment && e.Type != engine.EventDeliver {
+		return
+	}
+	o.moved = e.Time
+	sent := e.Type == engine.EventSegment && e.Verdict != engine.Forged
+	delivered := e.Type == engine.EventDeliver || e.Verdict == engine.Forged || e.Verdict == engine.Pass
+	if sent {
+		in.touched[e.FromSide] = e.Time
+	}
+	if delivered {
+		in.touched[1-e.FromSide] = e.Time
+	}
+}
+
+// view calls f with each tuple that the box knows, in the order in which they were opened.
+func (o *observer) view(f func(t tuple, in *inference)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, t := range o.order {
+		f(t, o.inferred[t])
+	}
+}
+
+// quietSince is when the last segment moved.
+func (o *observer) quietSince() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.moved
+}
+
+// recorded is what was kept; nothing is heard any more.
+func (o *observer) recorded() (events []engine.Event, unkept int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.events, o.unkept
+}
+
+// isLink takes the base path's part out of an event. It tells whether nothing else is
+// in it: rules of the path are nobody's business.
+func isLink(e *engine.Event) bool {
+	i := slices.IndexFunc(e.Rules, isLinkRule)
+	if i < 0 {
+		return false
+	}
+	if e.Type == engine.EventRule {
+		return true
+	}
+	if e.Verdict == engine.Drop {
+		e.Reason = "link"
+	}
+	e.Rules = slices.Concat(e.Rules[:i], e.Rules[i+1:])
+	return false
+}

@@ -1,0 +1,202 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+const (
+	pollEvery = 5 * time.Millisecond
+	// patience is how long a script must be blocked to count as having come to rest.
+	patience = 500 * time.Millisecond
+	// quietness is how long no segment may have moved at the end: beyond the
+	// tolerance of the comparison, so that the last state is compared too.
+	quietness = 150 * time.Millisecond
+)
+
+// play starts both hosts, and goes from moment to moment until the end has come.
+func (r *run) play(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	r.start(serverSide)
+	started := false
+	for {
+		select {
+		case err := <-r.engineDone:
+			r.stopEngine() // it has stopped by itself, its device has failed
+			r.stopEngine = nil
+			return fmt.Errorf("the box has ended: %w", err)
+		case <-ctx.Done():
+			return r.end(started, errors.Is(context.Cause(ctx), context.Canceled))
+		case <-tick.C:
+		}
+		m, err := r.look(false)
+		if err != nil {
+			return err
+		}
+		if !started {
+			if started = r.serverReady(m.sample); started {
+				r.began = r.engine.Since()
+				r.start(clientSide)
+			}
+			continue
+		}
+		r.judge(m)
+		if err := r.step(ctx, m); err != nil {
+			return err
+		}
+		if r.decided() {
+			return r.end(true, false)
+		}
+	}
+}
+
+// start starts a host's script or program, if it has one.
+func (r *run) start(side int) {
+	if a := r.actors[side]; a != nil {
+		a.start(r.actorsCtx)
+	}
+}
+
+// serverReady tells whether the client may start: the server's script listens, if it
+// does at all, or the port that its program must open.
+func (r *run) serverReady(s *sample) bool {
+	spec, a := r.file.hosts[serverSide], r.actors[serverSide]
+	switch {
+	case spec == nil:
+		return true
+	case spec.ready != 0:
+		return s.listen[serverSide][spec.ready] || a.over()
+	case spec.script != nil && len(spec.script.Ports()) > 0:
+		select {
+		case <-a.listens:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// look takes a sample, compares it with what is inferred, and makes a moment of it.
+func (r *run) look(last bool) (*moment, error) {
+	r.observer.view(func(t tuple, _ *inference) { r.poller.meet(t) })
+	s, err := r.poller.poll()
+	if err != nil {
+		return nil, err
+	}
+	r.compare.compare(s, r.observer)
+	r.observer.flush() // an error comes back at the end
+	return &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}, nil
+}
+
+// fired asks the box how often a rule has fired.
+func (r *run) fired(name string) uint64 {
+	for _, rep := range r.engine.Report() {
+		if rep.Name == name {
+			return rep.Fired
+		}
+	}
+	return 0
+}
+
+// judge asks every check that is not done.
+func (r *run) judge(m *moment) {
+	for i := range r.judged {
+		j := &r.judged[i]
+		if j.ruling >= pass {
+			continue
+		}
+		f := j.check.look(m)
+		j.ruling = f.ruling
+		if f.ruling < pass {
+			continue
+		}
+		j.OK, j.Why, j.At = f.ruling == pass, f.why, f.at
+		if f.tuple != nil && r.talked == nil {
+			t := *f.tuple
+			r.talked = &t
+		}
+		r.observer.decided(m.sample.at, &j.Expectation)
+	}
+}
+
+// decided tells whether nothing is left to wait for.
+func (r *run) decided() bool {
+	if len(r.steps) > 0 || slices.ContainsFunc(r.judged, func(j judged) bool { return j.ruling == open }) {
+		return false
+	}
+	for _, a := range r.actors {
+		if !a.idle(patience) {
+			return false
+		}
+	}
+	return r.engine.Since()-r.observer.quietSince() > quietness
+}
+
+// end judges what is open for the last time.
+func (r *run) end(started, interrupted bool) error {
+	r.interrupted = interrupted
+	if !started && !interrupted {
+		r.problem("the server was not ready within %v", r.opts.Timeout)
+	}
+	m, err := r.look(true)
+	if err != nil {
+		return err
+	}
+	r.judge(m)
+	return nil
+}
+
+func (r *run) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Sprintf(format, args...))
+}
+
+// settle stops the box and says what came of it all.
+func (r *run) settle() (*Result, error) {
+	took := r.engine.Since()
+	if err := r.haltEngine(); err != nil {
+		return nil, err
+	}
+	drops, err := r.engine.RingDrops()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.observer.flush(); err != nil {
+		return nil, fmt.Errorf("write events: %w", err)
+	}
+	if r.capture != nil {
+		c := r.capture
+		r.capture = nil
+		if err := c.Close(); err != nil {
+			return nil, err
+		}
+	}
+	res := &Result{
+		File: r.file.Path, Title: r.file.Title, IP: r.ip, Offload: r.hosts[0].dev.Offload(), Seed: r.seed,
+		Interrupted: r.interrupted, Duration: took - r.began,
+		Rules: reports(r.engine.Report()), Agreement: r.compare.result(),
+		Client: r.told(clientSide), Server: r.told(serverSide),
+		Stats: r.engine.Stats(), RingDrops: drops,
+		began: r.began, talked: r.talked, listened: r.poller.listened,
+	}
+	res.Events, res.UnkeptEvents = r.observer.recorded()
+	r.verdict(res)
+	return res, nil
+}
+
+// reports leaves out the rules that the base path is made of.
+func reports(all []engine.RuleReport) []engine.RuleReport {
+	return slices.DeleteFunc(all, func(rep engine.RuleReport) bool { return isLinkRule(rep.Name) })
+}
+
+func (r *run) told(side int) (s Side) {
+	s.Output, s.Errors, s.Exits = r.actors[side].told()
+	return s
+}

@@ -1,0 +1,270 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/capture"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// Options are about one execution. The zero value is fine.
+type Options struct {
+	IP        int                // 4 or 6; 0: the first that the file names
+	Offload   tunnel.OffloadMode // which kind of device
+	Seed      *uint64            // in place of the file's
+	Timeout   time.Duration      // in place of the file's; 0: that
+	Events    io.Writer          // gets JSON lines, complete when Execute returns
+	AllEvents bool               // also events of connections that no rule selects
+	Capture   string             // a pcapng file to write
+	Output    io.Writer          // gets each line of both hosts, with the host in front
+	Log       *zap.Logger        // for the operator; nil: none
+}
+
+// ErrNotLab is what Execute returns for a plain rule file.
+var ErrNotLab = errors.New("the file has neither [client] nor [server]: it is a rule file, there is nothing to run")
+
+// A run is one execution.
+type run struct {
+	file *File
+	opts Options
+	ip   int
+	seed uint64
+
+	hosts    [2]*host
+	actors   [2]*actor
+	engine   *engine.Engine
+	observer *observer
+	capture  *capture.Writer
+	output   sync.Mutex // of opts.Output
+
+	actorsCtx  context.Context
+	stopActors context.CancelFunc
+	stopEngine context.CancelFunc
+	engineDone chan error // has the result of Run, once
+
+	poller  *poller
+	compare *comparison
+	began   time.Duration // on the box's clock
+	judged  []judged
+	steps   []*step // still to come
+	talked  *tuple  // the connection that decided an expectation
+
+	interrupted bool
+	problems    []string
+}
+
+// judged is one expectation under way.
+type judged struct {
+	Expectation
+	check  check
+	ruling ruling
+}
+
+// Execute runs a file once. It returns when the experiment is decided, when its time
+// is over, or when ctx ends, and leaves nothing behind: no namespace, device, process
+// or goroutine. A failed expectation is no error. The errors a caller may branch on:
+// ErrNotLab; a *netns.MissingError, this machine cannot do it; a *netns.SysctlError.
+func Execute(ctx context.Context, f *File, opts Options) (*Result, error) {
+	if !f.IsLab() {
+		return nil, fmt.Errorf("%s: %w", f.Path, ErrNotLab)
+	}
+	if err := machine(); err != nil {
+		return nil, err
+	}
+	r := newRun(f, opts)
+	defer r.close()
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.play(ctx); err != nil {
+		return nil, err
+	}
+	return r.settle()
+}
+
+// machine tells what is missing on this machine.
+func machine() error {
+	if err := netns.Check(); err != nil {
+		return err
+	}
+	if netns.NeedUserNS() {
+		return &netns.MissingError{What: "a network namespace", Hint: "run as root", Err: syscall.EPERM}
+	}
+	return nil
+}
+
+func newRun(f *File, opts Options) *run {
+	r := &run{file: f, opts: opts, ip: opts.IP, steps: f.steps, compare: newComparison()}
+	r.actorsCtx, r.stopActors = context.WithCancel(context.Background())
+	if r.ip == 0 {
+		r.ip = f.IP[0]
+	}
+	if r.opts.Timeout == 0 {
+		r.opts.Timeout = f.Timeout
+	}
+	switch {
+	case opts.Seed != nil:
+		r.seed = *opts.Seed
+	case f.Rules.HasSeed:
+		r.seed = f.Rules.Seed
+	default:
+		r.seed = randomSeed()
+	}
+	for _, e := range f.expects {
+		r.judged = append(r.judged, judged{Expectation: Expectation{Text: e.String()}, check: e.check()})
+	}
+	return r
+}
+
+// randomSeed is a short one, since people copy it by hand.
+func randomSeed() uint64 {
+	var b [4]byte
+	rand.Read(b[:])
+	return uint64(binary.NativeEndian.Uint32(b[:]))
+}
+
+// open makes hosts, box and capture, and sets the box going.
+func (r *run) open() (err error) {
+	for side := range r.hosts {
+		if r.hosts[side], err = openHost(side, r.file, r.ip, r.opts.Offload); err != nil {
+			return err
+		}
+	}
+	r.observer = newObserver(addresses[r.ip][clientSide], r.opts.Events, r.opts.AllEvents)
+	cfg := engine.Config{
+		Devices:   [2]tunnel.Device{r.hosts[0].dev, r.hosts[1].dev},
+		Rules:     withLink(r.file.Rules, r.file.Link),
+		Seed:      r.seed,
+		OnEvent:   r.observer.hear,
+		AllEvents: true,
+		Stacks:    [2]conntrack.Stack{r.file.hosts[0].stack(), r.file.hosts[1].stack()},
+		Log:       r.opts.Log,
+	}
+	if r.opts.Capture != "" {
+		if r.capture, err = r.openCapture(); err != nil {
+			return err
+		}
+		cfg.Tap = r.capture.Packet
+	}
+	if r.engine, err = engine.New(cfg); err != nil {
+		return err
+	}
+	r.poller = newPoller(r.hosts, r.engine.Since)
+	r.makeActors()
+	r.startEngine()
+	return nil
+}
+
+func (r *run) openCapture() (*capture.Writer, error) {
+	comment := fmt.Sprintf("%s, seed %d", r.file.Path, r.seed)
+	return capture.Create(r.opts.Capture, capture.Options{Comment: comment}, "client-side", "server-side")
+}
+
+func (r *run) makeActors() {
+	conns := 1
+	if c := r.file.hosts[clientSide]; c != nil {
+		conns = max(c.copies, 1)
+	}
+	for side, spec := range r.file.hosts {
+		if spec == nil {
+			continue
+		}
+		if side == serverSide && spec.script != nil && len(spec.script.Ports()) > 0 && spec.copies > 0 {
+			once := *spec // its copies are the connections that it serves
+			conns, once.copies = spec.copies, 0
+			spec = &once
+		}
+		r.actors[side] = newActor(r.hosts[side], spec, conns, r.engine.Since, r.say)
+		r.actors[side].serves = r.file.hosts[clientSide] != nil
+	}
+}
+
+// say shows a line of a host.
+func (r *run) say(line string) {
+	if r.opts.Output == nil {
+		return
+	}
+	r.output.Lock()
+	defer r.output.Unlock()
+	fmt.Fprintln(r.opts.Output, line)
+}
+
+func (r *run) startEngine() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stopEngine, r.engineDone = cancel, make(chan error, 1)
+	go func() { r.engineDone <- r.engine.Run(ctx) }()
+}
+
+// haltEngine stops the box and waits for it. What hosts send from then on is lost.
+func (r *run) haltEngine() error {
+	if r.stopEngine == nil {
+		return nil
+	}
+	r.stopEngine()
+	r.stopEngine = nil
+	return <-r.engineDone
+}
+
+// close takes everything down, in the order in which nothing waits for what is gone:
+// the box, then whoever runs on the hosts, then the hosts.
+func (r *run) close() error {
+	err := r.haltEngine()
+	for _, a := range r.actors {
+		if a != nil {
+			r.silence(a)
+		}
+	}
+	if r.capture != nil {
+		err = errors.Join(err, r.capture.Close())
+		r.capture = nil
+	}
+	for i, h := range r.hosts {
+		if h != nil {
+			err = errors.Join(err, h.close())
+			r.hosts[i] = nil
+		}
+	}
+	return err
+}
+
+// silence ends an actor, and everything that its host's kernel still does for it.
+func (r *run) silence(a *actor) {
+	a.vanish()
+	r.stopActors()
+	gone := make(chan struct{})
+	go func() { a.copies.Wait(); close(gone) }()
+	for {
+		a.host.wipe()
+		select {
+		case <-gone:
+			return
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// wipe takes away every socket that is left on the host, orphans and TIME_WAIT too.
+// It returns how many there were.
+func (h *host) wipe() (n int) {
+	socks, err := h.ns.Sockets()
+	if err != nil {
+		return 0
+	}
+	for _, s := range socks {
+		_ = h.ns.Destroy(s) // it may have gone by itself
+	}
+	return len(socks)
+}

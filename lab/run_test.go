@@ -1,0 +1,579 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// pingPong is a client that closes first after one request and its answer.
+const pingPong = `
+[server]
+script = """
+  listen 8080
+  accept
+  recv 4
+  send pong
+  recv eof
+  close
+"""
+[client]
+script = """
+  connect server:8080
+  send ping
+  recv 4
+  close
+"""
+`
+
+// execute runs the text of a file. Where labs cannot run the test is skipped, or
+// fails if they are required.
+func execute(t *testing.T, text string, o Options) *Result {
+	t.Helper()
+	needLab(t)
+	res, err := Execute(t.Context(), parse(t, text), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func parse(t *testing.T, text string) *File {
+	t.Helper()
+	f, err := Parse("test.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func needLab(t testing.TB) {
+	t.Helper()
+	missing := machine()
+	switch {
+	case missing == nil:
+	case os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1":
+		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", missing)
+	default:
+		t.Skipf("needs network namespaces and a TUN device: %v", missing)
+	}
+}
+
+// passes fails the test with the whole result unless that passes.
+func passes(t *testing.T, res *Result) {
+	t.Helper()
+	if !res.Pass {
+		t.Error("\n" + render(res))
+	}
+}
+
+// fails wants a failing result that says so in these words.
+func fails(t *testing.T, res *Result, words string) {
+	t.Helper()
+	text := render(res)
+	if res.Pass || !strings.Contains(text, words) {
+		t.Errorf("want a failure with %q, got\n%s", words, text)
+	}
+}
+
+func render(res *Result) string {
+	var b strings.Builder
+	_ = res.WriteText(&b, false)
+	return b.String()
+}
+
+func TestLastAckLost(t *testing.T) {
+	needLab(t)
+	Run(t, filepath.Join("..", "examples", "rules", "last-ack-lost.toml"))
+}
+
+// Each row is a lab that passes as it stands, over both families and backends.
+func TestLabsThatPass(t *testing.T) {
+	tests := map[string]string{
+		"no fault": pingPong + `
+			[[expect]]
+			client = "TIME_WAIT"
+			server = "CLOSED"
+			lasts  = "100ms"`,
+		"first FIN dropped once": pingPong + `
+			[[rule]]
+			name   = "lose-fin"
+			match  = { segment = "first-fin" }
+			action = "drop"
+			count  = 1
+			[[expect]]
+			client = "FIN_WAIT_1"
+			server = "ESTABLISHED"
+			[[expect]]
+			client = "TIME_WAIT"
+			[[expect]]
+			rule  = "lose-fin"
+			fired = 1`,
+		"SYNs dropped": `
+			[[rule]]
+			name   = "lose-syn"
+			match  = { segment = "syn" }
+			action = "drop"
+			[server]
+			script = "listen 8080"
+			[client]
+			script = '''
+			  set syncnt 1
+			  connect server:8080
+			'''
+			[[expect]]
+			client = "SYN_SENT"
+			server = "LISTEN"
+			lasts  = "300ms"
+			[[expect]]
+			error = "client: ETIMEDOUT"
+			within = "5s"`,
+		"the client is refused, as expected": `
+			[client]
+			script = """
+			  expect-error ECONNREFUSED
+			  connect server:8080
+			"""
+			[[expect]]
+			error = { client = "ECONNREFUSED" }`,
+		"ten clients at once": strings.Replace(pingPong, "[client]", "[client]\ncopies = 10\nstagger = '2ms'", 1) + `
+			[[expect]]
+			client = "TIME_WAIT"
+			connections = 10
+			[[expect]]
+			server = "CLOSE_WAIT"
+			connections = "< 5"
+			lasts = "200ms"`,
+		"simultaneous open": `
+			[[rule]]
+			name   = "cross-the-syns"
+			match  = { segment = "syn" }
+			action = { hold = { until = "peer-syn", timeout = "5s" } }
+			[client]
+			script = """
+			  set reuseaddr
+			  connect server:7777 from 8888
+			  send hello
+			  recv 5
+			"""
+			[server]
+			script = """
+			  set reuseaddr
+			  connect client:8888 from 7777
+			  send hello
+			  recv 5
+			"""
+			[[expect]]
+			client = "ESTABLISHED"
+			server = "ESTABLISHED"
+			lasts  = "200ms"`,
+		"a link that delays": pingPong + `
+			[lab]
+			link = { delay = "50ms" }
+			[[expect]]
+			client = "SYN_SENT"
+			server = "SYN_RCVD"
+			lasts  = "30ms"
+			[[expect]]
+			client = "TIME_WAIT"
+			server = "CLOSED"`,
+		"kill": `
+			[server]
+			script = """
+			  listen 8080
+			  accept
+			  recv eof
+			  sleep 1h
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  shutdown
+			  recv eof
+			"""
+			[[step]]
+			when = { server = "CLOSE_WAIT" }
+			do   = "kill server"
+			[[expect]]
+			client = "TIME_WAIT"
+			server = "CLOSED"
+			within = "2s"`,
+		"restart": `
+			[server]
+			script = """
+			  set reuseaddr
+			  listen 8080
+			  accept
+			  send hi
+			  sleep 1h
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  recv 2
+			  expect-error EOF
+			  recv 1
+			  close
+			  sleep 50ms
+			  connect server:8080
+			  recv 2
+			"""
+			[[step]]
+			at = "100ms"
+			do = "restart server"
+			[[step]]
+			at = "600ms"
+			do = "kill server"
+			[[expect]]
+			client = "ESTABLISHED"
+			server = "ESTABLISHED"
+			within = "1s"`,
+		"destroy: power loss, and a reset when the peer goes on": `
+			[server]
+			script = """
+			  listen 8080
+			  accept
+			  recv 4
+			  sleep 1h
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  send ping
+			  sleep 400ms
+			  send more
+			  expect-error ECONNRESET
+			  recv 1
+			"""
+			[[step]]
+			at = "100ms"
+			do = "destroy server"
+			[[expect]]
+			client = "ESTABLISHED"
+			server = "CLOSED"
+			lasts  = "200ms"`,
+		"destroy: also TIME_WAIT": pingPong + `
+			[[step]]
+			when = { client = "TIME_WAIT", server = "CLOSED" }
+			do   = "destroy client"
+			[[expect]]
+			client = "CLOSED"
+			server = "CLOSED"
+			lasts  = "100ms"`,
+		"steps on rules": `
+			[[rule]]
+			name    = "lose-data"
+			match   = { segment = "data", from = "client" }
+			action  = "drop"
+			enabled = false
+			[[rule]]
+			name   = "keep-fin"
+			match  = { segment = "first-fin" }
+			action = { hold = { until = "release", timeout = "10s" } }
+			[server]
+			script = """
+			  listen 8080
+			  accept
+			  recv 4
+			  recv eof
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  sleep 100ms
+			  send ping
+			  shutdown
+			"""
+			[[step]]
+			at = "50ms"
+			do = "enable lose-data"
+			[[step]]
+			when = { rule = "lose-data" }
+			do   = "disable lose-data"
+			[[step]]
+			when = { rule = "keep-fin" }
+			do   = "release keep-fin"
+			[[step]]
+			when = { server = "CLOSE_WAIT" }
+			do   = "heal"
+			[[expect]]
+			client = "FIN_WAIT_2"
+			server = "CLOSE_WAIT"
+			[[expect]]
+			rule  = "lose-data"
+			fired = "1-2"`,
+		"programs": `
+			[lab]
+			ip = 4
+			[client]
+			run = ["sh", "-c", "echo $CLIENT to $SERVER; echo oops >&2; exit $CODE"]
+			env = { CODE = "3" }
+			[[expect]]
+			exit = "client: 3"
+			[[expect]]
+			stdout = "client: ^(10.77.1.1 to 10.77.2.1|fd77:1::1 to fd77:2::1)$"
+			[[expect]]
+			stderr = { client = "oops" }`,
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, ip := range []int{4, 6} {
+				for _, mode := range []tunnel.OffloadMode{tunnel.On, tunnel.Off} {
+					res := execute(t, text, Options{IP: ip, Offload: mode})
+					passes(t, res)
+				}
+			}
+		})
+	}
+}
+
+// Each row is a lab that fails, and says why.
+func TestLabsThatFail(t *testing.T) {
+	tests := []struct{ name, text, words string }{
+		{"a state that never comes", pingPong + `
+			[[expect]]
+			client = "CLOSING"
+			within = "300ms"`,
+			"client TIME_WAIT, server CLOSED"},
+		{"a state that does not last", pingPong + `
+			[[step]]
+			at = "200ms"
+			do = "destroy client"
+			[[expect]]
+			client = "TIME_WAIT"
+			within = "100ms"
+			lasts  = "1s"`,
+			"it held for"},
+		{"a rule that never fires", pingPong + `
+			[[rule]]
+			name   = "never"
+			match  = { port = 8080, segment = "rst" }
+			action = "drop"`,
+			"rule never never fired; closest: "},
+		{"a rule that fires too often", pingPong + `
+			[[rule]]
+			name   = "too-often"
+			match  = { segment = "syn" }
+			action = { delay = "1ms" }
+			[[expect]]
+			rule  = "too-often"
+			fired = "< 1"`,
+			"it fired 1 times"},
+		{"an error nobody expected", `
+			[client]
+			script = "connect server:1"`,
+			"the client failed: line 1: connect server:1: ECONNREFUSED"},
+		{"an error that never comes", pingPong + `
+			[[expect]]
+			error = "client: ECONNRESET"`,
+			"the client met no error"},
+		{"a status nobody expected", `
+			[client]
+			run = ["false"]`,
+			"the client ended with status 1"},
+		{"a program that is not there", `
+			[client]
+			run = ["/no/such/program"]`,
+			"the client ended with status 127"},
+		{"output that never comes", `
+			[client]
+			run = ["echo", "no"]
+			[[expect]]
+			stdout = "client: yes"`,
+			"no line of it matches"},
+		{"a step that never comes", pingPong + `
+			[lab]
+			timeout = "400ms"
+			[[step]]
+			when = { client = "CLOSING" }
+			do   = "heal"`,
+			"step never came: heal when client CLOSING"},
+		{"a server that is never ready", `
+			[lab]
+			timeout = "300ms"
+			[server]
+			run   = ["sleep", "100"]
+			ready = "tcp:8080"
+			[client]
+			script = "sleep 1ms"`,
+			"the server was not ready within 300ms"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			fails(t, execute(t, tt.text, Options{}), tt.words)
+		})
+	}
+}
+
+func TestExecuteRefusesRuleFile(t *testing.T) {
+	_, err := Execute(t.Context(), parse(t, `title = "rules only"`), Options{})
+	if !errors.Is(err, ErrNotLab) {
+		t.Errorf("got %v, want ErrNotLab", err)
+	}
+}
+
+func TestUnknownSysctlIsAnError(t *testing.T) {
+	needLab(t)
+	_, err := Execute(t.Context(), parse(t, pingPong+"[server.sysctl]\ntcp_no_such_thing = 1\n"), Options{})
+	if _, ok := errors.AsType[*netns.SysctlError](err); !ok || !strings.Contains(err.Error(), "server: ") {
+		t.Errorf("got %v, want a SysctlError of the server", err)
+	}
+}
+
+func TestSysctlsReachHostAndBox(t *testing.T) {
+	res := execute(t, pingPong+`
+		[client.sysctl]
+		net.ipv4.tcp_max_tw_buckets = 0
+		[[expect]]
+		client = "CLOSED"
+		server = "CLOSED"
+		lasts  = "200ms"`, Options{})
+	passes(t, res)
+	if strings.Contains(render(res), "TIME_WAIT") {
+		t.Errorf("the box inferred a TIME_WAIT that the kernel was told not to have\n%s", render(res))
+	}
+}
+
+// Events are complete, in order, and of selected connections unless all are wanted.
+func TestEventsOutput(t *testing.T) {
+	elsewhere := pingPong + `
+		[[rule]]
+		name     = "elsewhere"
+		match    = { port = 9 }
+		action   = "drop"
+		optional = true
+		[[expect]]
+		client = "TIME_WAIT"`
+	var none, all bytes.Buffer
+	passes(t, execute(t, elsewhere, Options{Events: &none}))
+	passes(t, execute(t, elsewhere, Options{Events: &all, AllEvents: true}))
+	if got := eventTypes(t, &none); !slices.Equal(got, []string{"expect"}) {
+		t.Errorf("without selected connections: got %v, want one expect", got)
+	}
+	got := eventTypes(t, &all)
+	for _, want := range []string{"open", "state", "segment", "close", "expect"} {
+		if want != "close" && !slices.Contains(got, want) {
+			t.Errorf("no event %q among %v", want, got)
+		}
+	}
+}
+
+// eventTypes checks that each line is an object and time does not run backwards.
+func eventTypes(t *testing.T, lines *bytes.Buffer) (types []string) {
+	t.Helper()
+	last := 0.0
+	dec := json.NewDecoder(lines)
+	for dec.More() {
+		var e struct {
+			T    float64
+			Type string
+		}
+		if err := dec.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.T < last {
+			t.Errorf("%s at %v after %v", e.Type, e.T, last)
+		}
+		last = e.T
+		types = append(types, e.Type)
+	}
+	return types
+}
+
+func TestSeed(t *testing.T) {
+	lossy := `
+		seed = 5
+		[[rule]]
+		name        = "some"
+		match       = { segment = "data" }
+		action      = "drop"
+		probability = 0.3
+		[server]
+		script = """
+		  listen 8080
+		  accept
+		  recv eof
+		"""
+		[client]
+		script = """
+		  connect server:8080
+		  set nodelay
+		  send 20000 bytes
+		  close
+		"""
+		[[expect]]
+		client = "FIN_WAIT_2"`
+	if got := execute(t, lossy, Options{}).Seed; got != 5 {
+		t.Errorf("got seed %d, want the file's 5", got)
+	}
+	seed := uint64(9)
+	if got := execute(t, lossy, Options{Seed: &seed}).Seed; got != 9 {
+		t.Errorf("got seed %d, want that of the options, 9", got)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	needLab(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	begin := time.Now()
+	res, err := Execute(ctx, parse(t, `
+		[server]
+		script = "listen 8080\naccept"
+		[client]
+		script = "connect server:8080\nrecv 1\n"
+		[[expect]]
+		client = "CLOSED"`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	if !res.Interrupted {
+		t.Error("the result does not say that it was interrupted")
+	}
+	fails(t, res, "FAIL  interrupted")
+}
+
+func TestCapture(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out.pcapng")
+	passes(t, execute(t, pingPong+`
+		[[expect]]
+		client = "TIME_WAIT"`, Options{Capture: file}))
+	packets := readCapture(t, file)
+	if len(packets[0]) < 9 || len(packets[0]) != len(packets[1]) {
+		t.Errorf("got %d and %d packets on the two interfaces, want the same number", len(packets[0]), len(packets[1]))
+	}
+	for _, p := range packets[0] {
+		if protocol := p[9]; protocol != 6 {
+			t.Errorf("a packet of protocol %d: something else than the experiment talks", protocol)
+		}
+	}
+}
+
+// Over IPv6 a host says nothing of its own either.
+func TestNothingElseTalks(t *testing.T) {
+	res := execute(t, pingPong+`
+		[[expect]]
+		client = "TIME_WAIT"
+		lasts  = "1500ms"`, Options{IP: 6})
+	passes(t, res)
+	for reason, n := range res.Stats.Others {
+		if n > 0 {
+			t.Errorf("%d packets that are no TCP segments, reason %d", n, reason)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package lab
+
+import (
+	"context"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+// step does the steps whose time has come, in their order.
+func (r *run) step(ctx context.Context, m *moment) error {
+	for len(r.steps) > 0 && r.steps[0].due(m) {
+		s := r.steps[0]
+		r.steps = r.steps[1:]
+		r.say("lab: " + s.text)
+		if err := r.do(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *step) due(m *moment) bool {
+	switch {
+	case s.rule != "":
+		return m.fired(s.rule) > 0
+	case s.want != pair{}:
+		return s.want.holds(m.sample)
+	}
+	return m.at >= s.at
+}
+
+func (r *run) do(ctx context.Context, s *step) error {
+	switch s.do {
+	case "kill":
+		r.actors[s.side].kill()
+	case "restart":
+		r.actors[s.side].kill()
+		r.start(s.side)
+	case "destroy":
+		return r.destroy(ctx, s.side)
+	case "enable", "disable":
+		return r.engine.Call(func(b *engine.Box, _ time.Duration) { b.Enable(s.what, s.do == "enable") })
+	case "release":
+		return r.engine.Call(func(b *engine.Box, now time.Duration) { b.Release(now, s.what) })
+	case "heal":
+		return r.engine.Call(func(b *engine.Box, now time.Duration) { b.Heal(now) })
+	}
+	return nil
+}
+
+// destroy takes all sockets of a host away as a power loss does: nothing is sent.
+// What its kernel has to say when it loses them is lost between it and the box.
+func (r *run) destroy(ctx context.Context, side int) error {
+	if err := r.mute(side, true); err != nil {
+		return err
+	}
+	if a := r.actors[side]; a != nil {
+		a.vanish()
+		a.copies.Wait()
+	}
+	for r.hosts[side].wipe() > 0 && sleep(ctx, time.Millisecond) {
+	}
+	r.drain(ctx, side)
+	r.compare.gone(r.engine.Since(), side, r.observer)
+	return r.mute(side, false)
+}
+
+func (r *run) mute(side int, on bool) error {
+	return r.engine.Call(func(b *engine.Box, _ time.Duration) { b.Mute(side, on) })
+}
+
+// drain waits until the box has read all that is under way from a host: twice in a
+// row nothing new has come. The worker reads until it is dry between two calls.
+func (r *run) drain(ctx context.Context, side int) {
+	seen := r.engine.Stats().Packets[side]
+	for still := 0; still < 2 && sleep(ctx, 2*time.Millisecond); {
+		now := r.engine.Stats().Packets[side]
+		if still++; now != seen {
+			seen, still = now, 0
+		}
+	}
+}

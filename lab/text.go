@@ -1,0 +1,223 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+// WriteText writes the result for people: the ladder of the connection that the
+// expectations were about, each expectation with PASS or FAIL, what failed besides,
+// the rules with their counts, and the agreement.
+func (r *Result) WriteText(w io.Writer, color bool) error {
+	t := text{color: color}
+	t.heading(r)
+	t.ladders(r)
+	t.expectations(r)
+	t.rules(r)
+	t.agreement(r)
+	t.summary(r)
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+// A text is what WriteText gathers.
+type text struct {
+	strings.Builder
+	color bool
+}
+
+// The colours of a terminal.
+const (
+	green  = "\x1b[32m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	faint  = "\x1b[2m"
+	plain  = "\x1b[0m"
+)
+
+func (t *text) line(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+
+// in is a text in a colour, where colours are wanted.
+func (t *text) in(color, s string) string {
+	if !t.color || s == "" {
+		return s
+	}
+	return color + s + plain
+}
+
+func (t *text) heading(r *Result) {
+	title := r.File
+	if r.Title != "" {
+		title += ": " + r.Title
+	}
+	t.line("%s", title)
+	t.line("")
+}
+
+// ladders draws the connection that matters, and counts the others.
+func (t *text) ladders(r *Result) {
+	tuples := r.tuples()
+	if len(tuples) == 0 {
+		t.line("no connection came by")
+		t.line("")
+		return
+	}
+	shown := r.shown(tuples)
+	left, right := "client "+shown[0].String(), "server "+shown[1].String()
+	t.line("%22s  %-*s%s", "", arrowWidth+2-len(right), left, right)
+	for _, line := range r.ladderOf(shown).lines() {
+		t.line("%s", t.in(rowColor(line), line))
+	}
+	if r.UnkeptEvents > 0 {
+		t.line("%9s  %d more events", "...", r.UnkeptEvents)
+	}
+	t.others(r, tuples, shown)
+	t.line("")
+}
+
+// rowColor makes the box's work stand out.
+func rowColor(line string) string {
+	switch {
+	case strings.Contains(line, "-x") || strings.Contains(line, "x-"):
+		return red
+	case strings.Contains(line, "=="), strings.Contains(line, "++"), strings.Contains(line, "~"):
+		return yellow
+	}
+	return ""
+}
+
+// others counts the connections that are not drawn by their last states.
+func (t *text) others(r *Result, tuples []tuple, shown tuple) {
+	last := r.lastStates()
+	count := map[[2]string]int{}
+	var order [][2]string
+	for _, other := range tuples {
+		if other == shown {
+			continue
+		}
+		s := last[other]
+		if count[s]++; count[s] == 1 {
+			order = append(order, s)
+		}
+	}
+	for _, s := range order {
+		t.line("%9s  %d more in the end: client %s, server %s", "...", count[s], s[0], s[1])
+	}
+}
+
+// tuples lists the connections' 4-tuples in the order in which they were opened.
+func (r *Result) tuples() (all []tuple) {
+	seen := map[tuple]bool{}
+	for i := range r.Events {
+		if e := &r.Events[i]; e.Type == engine.EventOpen {
+			if t := tupleOf(e, addresses[r.IP][clientSide]); !seen[t] {
+				seen[t] = true
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
+// shown is the tuple to draw: that which an expectation was decided on, else the first
+// that a rule has fired on, else the first.
+func (r *Result) shown(tuples []tuple) tuple {
+	if r.talked != nil && slices.Contains(tuples, *r.talked) {
+		return *r.talked
+	}
+	for i := range r.Events {
+		if e := &r.Events[i]; e.Conn != 0 && len(e.Rules) > 0 {
+			return tupleOf(e, addresses[r.IP][clientSide])
+		}
+	}
+	return tuples[0]
+}
+
+// lastStates is what each tuple was in at last.
+func (r *Result) lastStates() map[tuple][2]string {
+	last := map[tuple][2]string{}
+	for i := range r.Events {
+		if e := &r.Events[i]; e.Conn != 0 {
+			last[tupleOf(e, addresses[r.IP][clientSide])] = margins(e)
+		}
+	}
+	return last
+}
+
+// tupleOf is the tuple of an event's connection.
+func tupleOf(e *engine.Event, client netip.Addr) tuple {
+	if e.Client.Addr() == client {
+		return tuple{e.Client, e.Server}
+	}
+	return tuple{e.Server, e.Client}
+}
+
+func (t *text) expectations(r *Result) {
+	for _, x := range r.Expectations {
+		if x.OK {
+			t.line("%s  %s  (at %s)", t.in(green, "PASS"), x.Text, since(x.At))
+			continue
+		}
+		t.line("%s  %s", t.in(red, "FAIL"), x.Text)
+		if x.Why != "" {
+			t.line("      %s", x.Why)
+		}
+	}
+	for _, p := range r.Problems {
+		t.line("%s  %s", t.in(red, "FAIL"), p)
+	}
+	if r.Interrupted {
+		t.line("%s  interrupted", t.in(red, "FAIL"))
+	}
+	t.line("")
+}
+
+func (t *text) rules(r *Result) {
+	width := 0
+	for _, rule := range r.Rules {
+		width = max(width, len(rule.Name))
+	}
+	for _, rule := range r.Rules {
+		note := ""
+		switch {
+		case rule.Fired > 0:
+		case !rule.Enabled:
+			note = "  (asleep)"
+		case rule.Optional:
+			note = "  (optional)"
+		}
+		t.line("rule  %-*s  fired %d%s", width, rule.Name, rule.Fired, note)
+	}
+}
+
+func (t *text) agreement(r *Result) {
+	a := r.Agreement
+	if a.Compared == 0 {
+		t.line("states: none to compare")
+		return
+	}
+	t.line("states: inferred and kernel's agree in %d of %d samples, longest difference %s", a.Agreed, a.Compared, ms(a.Longest))
+	for _, d := range a.Differences {
+		t.line("        %v", d)
+	}
+	for _, s := range a.Silent {
+		t.line("        %v to %v: the %s's endpoint ended silently in %v at %s", s.Client, s.Server, s.Host, s.State, since(s.At-r.began))
+	}
+}
+
+func (t *text) summary(r *Result) {
+	offload := "off"
+	if r.Offload {
+		offload = "on"
+	}
+	color := red
+	if r.Pass {
+		color = green
+	}
+	t.line("%s  %s in %s (IPv%d, offload %s, seed %d)", t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.Seed)
+}

@@ -1,0 +1,93 @@
+package lab
+
+import (
+	"fmt"
+	"time"
+)
+
+// verdict completes a result: expectations, everything that fails besides, and
+// whether it passes.
+func (r *run) verdict(res *Result) {
+	res.Pass = !r.interrupted
+	for _, j := range r.judged {
+		res.Expectations = append(res.Expectations, j.Expectation)
+		res.Pass = res.Pass && j.OK
+	}
+	r.failures(res)
+	r.unfinished(res)
+	if r.file.Agree {
+		for _, d := range res.Agreement.Differences {
+			r.problem("%v", d)
+		}
+	}
+	if res.RingDrops > 0 {
+		r.problem("the kernel lost %d packets before the box could read them", res.RingDrops)
+	}
+	res.Problems = r.problems
+	res.Pass = res.Pass && len(res.Problems) == 0
+}
+
+// failures are what scripts and programs met unexpectedly.
+func (r *run) failures(res *Result) {
+	for side, told := range []Side{res.Client, res.Server} {
+		for _, e := range told.Errors {
+			if !e.Expected && !r.expectsError(side, e.Name) {
+				r.problem("the %s failed: %s", sideNames[side], e.Text)
+			}
+		}
+		for _, e := range told.Exits {
+			if e.Status != 0 && !e.Killed && !r.expectsExit(side) {
+				r.problem("the %s ended with status %d", sideNames[side], e.Status)
+			}
+		}
+	}
+}
+
+func (r *run) expectsError(side int, name string) bool {
+	return anySpec(r.file.expects, func(e *errorSpec) bool { return e.side == side && e.name == name })
+}
+
+func (r *run) expectsExit(side int) bool {
+	return anySpec(r.file.expects, func(e *exitSpec) bool { return e.side == side })
+}
+
+// anySpec tells whether one of the expectations of a type is as asked.
+func anySpec[T spec](all []spec, is func(T) bool) bool {
+	for _, s := range all {
+		if several, ok := s.(sideSpecs); ok && anySpec(several, is) {
+			return true
+		}
+		if one, ok := s.(T); ok && is(one) {
+			return true
+		}
+	}
+	return false
+}
+
+// unfinished are rules that never fired and steps that never came.
+func (r *run) unfinished(res *Result) {
+	if r.interrupted {
+		return
+	}
+	for _, rule := range res.Rules {
+		if rule.Fired == 0 && rule.Enabled && !rule.Optional && !r.expectsNever(rule.Name) {
+			r.problem("rule %s never fired; %s", rule.Name, rule.WhyNot)
+		}
+	}
+	for _, s := range r.steps {
+		r.problem("step never came: %v", s)
+	}
+}
+
+// expectsNever: an expectation says that the rule may stay unfired.
+func (r *run) expectsNever(name string) bool {
+	return anySpec(r.file.expects, func(e *firedSpec) bool { return e.rule == name && e.fired.Match(0) })
+}
+
+// ms is a duration as results write it.
+func ms(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	}
+	return fmt.Sprintf("%.2fs", d.Seconds())
+}
