@@ -122,11 +122,12 @@ func (st *step) enterTimeWait(d Dir) {
 }
 
 // The longest wait of Linux between two retransmissions (TCP_RTO_MAX), and the
-// shortest after which we call an endpoint silent: its first interval may be a
-// tail loss probe's, and says little about the timeout that follows.
+// shortest after which we call an endpoint silent: its first interval may be that
+// of a tail loss probe or of an answer to what came twice, and says little about
+// the timeout that follows, which begins at 1 s (RFC 6298, section 2.1).
 const (
 	rtoMax   = 120 * time.Second
-	silence  = time.Second
+	silence  = 3 * time.Second
 	slowness = 8 // the timer wheel is late by up to an eighth
 )
 

@@ -110,7 +110,7 @@ func TestSilence(t *testing.T) {
 			Sx F. 101:101 ack 102
 			+207ms Sx F. 101:101 ack 102
 			Cx S 5000:5000           = SYN_SENT LAST_ACK inc 2
-			+2s                      = SYN_SENT CLOSED timer
+			+4s                      = SYN_SENT CLOSED timer
 		`},
 	})
 }

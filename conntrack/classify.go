@@ -56,7 +56,7 @@ func (c *Conn) classifyFin(d Dir) Kinds {
 // classifyAckOfFin: the last ACK is what lets an endpoint leave LAST_ACK. In a
 // simultaneous close each side's acknowledgment of the other's FIN is one.
 func (c *Conn) classifyAckOfFin(d Dir) Kinds {
-	second := c.closers > 0 && c.closer == d && c.ends[d].has(sentFin)
+	second := c.closer == d && c.ends[d].has(sentFin)
 	if second || c.simClose {
 		return KindsOf(KindAckOfFin, KindLastAck)
 	}

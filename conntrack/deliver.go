@@ -76,6 +76,7 @@ func (st *step) synSentGets(r Dir, s *Segment) {
 	default: // simultaneous open, or the second half of a split handshake
 		x.gotSynOf(s)
 		x.agree(s)
+		x.gap, x.resent = 0, 0 // the SYN-ACK repeats no SYN
 		st.move(r, SynRcvd, ByDelivery)
 	}
 }

@@ -26,9 +26,13 @@
 //	       └─ 60 s, begun again by each segment it has to answer ─► CLOSED
 //
 // Besides: an acceptable RST delivered leads to CLOSED from everywhere, and so
-// does a RST sent by an endpoint, except from SYN_SENT and from a listener's
-// SYN_RCVD, where it refuses one segment only. An endpoint that had to
-// retransmit and has fallen silent is CLOSED by its timer.
+// does a RST sent by an endpoint, except from SYN_SENT and SYN_RCVD, where it may
+// refuse one segment only; data delivered where the peer's FIN stood does it
+// too. A SYN delivered to TIME_WAIT may lead to SYN_RCVD, and one sent from it
+// to SYN_SENT. After a simultaneous open SYN_RCVD may send its FIN and is in
+// FIN_WAIT_1. A FIN that was sent before the peer's arrived may be seen after
+// that was delivered: it leads from CLOSE_WAIT to CLOSING. An endpoint that
+// had to retransmit and has fallen silent is CLOSED by its timer.
 //
 // Where the wire contradicts the model, the wire is right: an acknowledgment is
 // the truth about what its sender has received, a FIN about what it has closed.

@@ -166,6 +166,7 @@ func TestIncarnations(t *testing.T) {
 			C> . 5001:5001 ack 70001
 			Cx P. 50:60 ack 101      = ESTABLISHED ESTABLISHED : data,stale
 			Cx F. 101:101 ack 102    = ESTABLISHED ESTABLISHED : fin,stale
+			Cx P. 9000:9010 ack 70001 = ESTABLISHED ESTABLISHED : data,out-of-order  // neither here nor there
 		`},
 		{"both hosts open at once after TIME_WAIT", closedByS, false, `
 			C~ S 5000:5000           = SYN_SENT TIME_WAIT inc 2
@@ -242,6 +243,14 @@ func TestPickUp(t *testing.T) {
 	if c, _ := l.find("C"); !c.PickedUp() {
 		t.Error("not marked as picked up")
 	}
+	l.run("S> . 1:1 ack 1 win 2\nC> . 1:1 ack 1 win 3")
+	c, d := l.find("C")
+	if got, want := c.End(d).Window(), uint32(1000<<maxScale); got != want { // its scale is a guess
+		t.Errorf("the client's window: got %d, want %d", got, want)
+	}
+	if got, want := c.End(d.Peer()).Window(), uint32(2<<maxScale); got != want {
+		t.Errorf("the server's window: got %d, want %d", got, want)
+	}
 }
 
 // TestEvidence: where what an endpoint sends contradicts what we thought of it.
@@ -297,12 +306,12 @@ func TestEvidence(t *testing.T) {
 			S> F. 101:101 ack 102    = TIME_WAIT CLOSED
 		`},
 		{"data from an endpoint that we had reset", openData, true, `
-			C! R 101:101             = ESTABLISHED CLOSED
+			+1s C! R 101:101         = ESTABLISHED CLOSED
 			S> P. 101:111 ack 101    = ESTABLISHED CLOSED
 			+200ms S> P. 111:121 ack 101 = ESTABLISHED ESTABLISHED evidence
 		`},
 		{"a FIN that crossed the RST changes nothing", openData, true, `
-			C! R 101:101             = ESTABLISHED CLOSED
+			+1s C! R 101:101         = ESTABLISHED CLOSED
 			S> F. 101:101 ack 101    = CLOSE_WAIT CLOSED
 		`},
 		{"a SYN-ACK that crossed the RST changes nothing", "", false, `
@@ -314,6 +323,11 @@ func TestEvidence(t *testing.T) {
 		`},
 		{"a FIN below what was acknowledged", openData, true, `
 			C> F. 51:51 ack 101      = FIN_WAIT_1 ESTABLISHED evidence
+		`},
+		{"a SYN-ACK long after the RST: the request lives", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			C! R 1:1                 = SYN_SENT CLOSED
+			+1s S> S. 0:0 ack 1      = ESTABLISHED SYN_RCVD
 		`},
 		{"another FIN than the first", openData, true, `
 			Cx F. 101:101 ack 101    = FIN_WAIT_1 ESTABLISHED : fin,first-fin

@@ -39,6 +39,12 @@ func TestKinds(t *testing.T) {
 			+400ms C> P. 101:102 ack 101 = ESTABLISHED ESTABLISHED : data,window-probe  // by a byte of data
 			S> . 101:101 ack 101     = ESTABLISHED ESTABLISHED : ack,window-update
 		`},
+		{"one byte elsewhere is no window probe", openData, true, `
+			Cx P. 101:201 ack 101
+			S! . 101:101 ack 101 win 0
+			C> P. 201:202 ack 101    = ESTABLISHED ESTABLISHED : data
+			C> P. 150:151 ack 101    = ESTABLISHED ESTABLISHED : data,retransmission
+		`},
 		{"window probe with data in flight", openData, true, `
 			Cx P. 101:201 ack 101    = ESTABLISHED ESTABLISHED : data
 			S! . 101:101 ack 101 win 0 = ESTABLISHED ESTABLISHED

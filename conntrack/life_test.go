@@ -97,6 +97,10 @@ func TestOpening(t *testing.T) {
 			Cx . 1:1 ack 1           = ESTABLISHED SYN_RCVD
 			S> P. 1:5 ack 1          = ESTABLISHED ESTABLISHED evidence : data
 		`},
+		{"data from a request whose SYN-ACK nobody saw", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			S> P. 1:6 ack 1          = SYN_SENT ESTABLISHED evidence
+		`},
 		{"the client never got the SYN-ACK, we think", "", false, `
 			C> S 0:0                 = SYN_SENT SYN_RCVD
 			Sx S. 0:0 ack 1          = SYN_SENT SYN_RCVD
@@ -343,10 +347,15 @@ func TestClosing(t *testing.T) {
 		{"bare FIN into a closed window is taken, data is not", openData, true, `
 			C> P. 101:1101 ack 101
 			S> . 101:101 ack 1101 win 0 = ESTABLISHED ESTABLISHED : ack
-			Cx F. 1102:1102 ack 101
-			C! . 1102:1102 ack 101   = FIN_WAIT_1 ESTABLISHED
-			C! P. 1101:1102 ack 101  = FIN_WAIT_1 ESTABLISHED
-			C! F. 1101:1101 ack 101  = FIN_WAIT_1 CLOSE_WAIT
+			C! P. 1101:1102 ack 101  = ESTABLISHED ESTABLISHED
+			C! F. 1102:1102 ack 101  = ESTABLISHED ESTABLISHED
+			C! F. 1101:1101 ack 101  = ESTABLISHED CLOSE_WAIT
+		`},
+		{"out of memory: the window is taken back", openData, true, `
+			S> . 101:101 ack 101 win 0 = ESTABLISHED ESTABLISHED : ack,window-update
+			C> P. 101:201 ack 101
+			C! F. 201:201 ack 101    = ESTABLISHED ESTABLISHED
+			C! F. 101:101 ack 101    = ESTABLISHED CLOSE_WAIT
 		`},
 	})
 }

@@ -83,6 +83,12 @@ func TestPlaces(t *testing.T) {
 			if d != FromClient || c.Client() != a || c.Server() != b || c.Addr(FromServer) != b {
 				t.Errorf("%v: got %v, %v > %v", row, d, c.Client(), c.Server())
 			}
+			if found, d := table.FindPacket(&p); found != c || d != FromClient {
+				t.Errorf("%v: found %p %v, want %p", row, found, d, c)
+			}
+			if table.At(c.Index()) != c || table.At(0) != nil || table.At(c.Index()+1) != nil || table.At(1<<20) != nil {
+				t.Errorf("%v: At finds another, or what is not there", row)
+			}
 			if c.Side(FromClient) != side || c.Side(FromServer) != 1-side || c.DirFrom(side) != FromClient || c.DirFrom(1-side) != FromServer {
 				t.Errorf("%v at %d: sides %d, %d", row, side, c.Side(FromClient), c.Side(FromServer))
 			}

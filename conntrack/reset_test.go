@@ -144,6 +144,15 @@ func TestResetMore(t *testing.T) {
 			C> S 0:0                 = SYN_SENT SYN_RCVD
 			S> R. 0:0 ack 1          = CLOSED CLOSED : rst
 		`},
+		{"a RST that answers something older than the SYN", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			S> R. 0:0 ack 77         = SYN_SENT SYN_RCVD
+			S> R 5:5 ack 1           = SYN_SENT SYN_RCVD
+			S> R. 0:0 ack 1          = CLOSED CLOSED
+		`},
+		{"a RST sent tells that there is no socket, whatever its number", openData, true, `
+			S> R 50:50               = ESTABLISHED CLOSED
+		`},
 		{"RST without ack in SYN_SENT", inRequest, false, `
 			S! R 1:1                 = SYN_SENT SYN_RCVD
 		`},

@@ -80,6 +80,7 @@ func (st *step) sent(d Dir, s *Segment) {
 	st.paceOf(x, s)
 	if end := s.End(); x.nxt.Less(end) {
 		x.nxt = end
+		x.una = seq.Max(x.una, end-widest) // no window is wider: ACKs went by unseen
 	}
 	if s.has(wire.ACK) {
 		x.advertise(s)
@@ -290,7 +291,7 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		}
 	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.crossed(x)):
 		x.rcv = s.Ack
-		if x.has(gotFin) && s.Ack.LessEq(x.finAt) {
+		if x.has(gotFin) {
 			x.clear(gotFin | heardFin | pastFin)
 			st.move(d, x.settle(), Evidence)
 		}
@@ -323,7 +324,8 @@ func (st *step) sentFin(d Dir, s *Segment) {
 	x.fin = s.fin()
 	x.set(sentFin)
 	if x.fin.Less(x.una) {
-		x.una, why = x.fin, Evidence // what we took for its acknowledgment was none
+		// What we took for its acknowledgment was none, and nothing follows a FIN.
+		x.una, x.nxt, why = x.fin, s.End(), Evidence
 	}
 	if x.has(gotFin) && x.finAt.Less(s.Ack) {
 		x.set(pastFin)

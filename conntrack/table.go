@@ -212,17 +212,11 @@ func (c *Conn) reborn(d Dir, s *Segment) bool {
 	if s.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
 		return false
 	}
-	switch {
-	case x.has(sentSyn) && !x.has(prior):
+	if x.has(sentSyn) && !x.has(prior) {
 		// Who had no answer may be thought to have given up, and go on.
 		return s.Seq != x.iss || c.gone && (x.has(gotSyn) || x.gap == 0)
-	case c.gone:
-		return true
-	case y.state == SynSent:
-		return false // a simultaneous open
 	}
-	// Else it has crossed the SYN that we have delivered, or it is new.
-	return x.state != SynRcvd || !x.has(passive) || x.has(prior)
+	return y.state != SynSent // else both open at once
 }
 
 // open begins a connection with a segment, in place of old if there is one.

@@ -35,12 +35,27 @@ type crowd struct {
 	t     testing.TB
 	table *Table
 	now   time.Duration
+	first *wire.Packet // a SYN, whose source is changed in place
+}
+
+// from is the SYN of the n-th client.
+func (cr *crowd) from(n int) (*wire.Packet, *Segment) {
+	if cr.first == nil {
+		p, _ := packet(cr.t, clientAddr(0), server, wire.SYN, 1000, 0, 0)
+		cr.first = &p
+	}
+	addr := clientAddr(n)
+	ip := addr.Addr().As4()
+	copy(cr.first.Data()[12:16], ip[:])
+	binary.BigEndian.PutUint16(cr.first.Data()[20:22], addr.Port())
+	s := Read(cr.first).With(cr.first.At(0))
+	return cr.first, &s
 }
 
 func (cr *crowd) syn(n int) *Conn {
-	p, s := packet(cr.t, clientAddr(n), server, wire.SYN, 1000, 0, 0)
-	c, d, _ := cr.table.Sent(cr.now, 0, &p, &s)
-	cr.table.Delivered(cr.now, c, d, &s)
+	p, s := cr.from(n)
+	c, d, _ := cr.table.Sent(cr.now, 0, p, s)
+	cr.table.Delivered(cr.now, c, d, s)
 	return c
 }
 
@@ -164,7 +179,7 @@ func TestEviction(t *testing.T) {
 		conns = append(conns, cr.open(n)) // ordinals 1 to 4
 		cr.now += time.Second
 	}
-	cr.syn(4) // ordinal 5 stays half-open
+	cr.send(cr.syn(4), FromServer, wire.SYN|wire.ACK, 5000, 1001) // ordinal 5 stays half-open
 	closed := cr.open(5)
 	cr.send(closed, FromClient, wire.RST, 1001, 0)
 	cr.now += time.Second
@@ -310,14 +325,10 @@ func BenchmarkGrowth(b *testing.B) {
 	var worst time.Duration
 	for b.Loop() {
 		cr := &crowd{t: b, table: NewTable(Config{}), now: time.Second}
-		p, s := packet(b, clientAddr(0), server, wire.SYN, 1000, 0, 0)
 		for n := range size {
-			addr := clientAddr(n)
-			ip := addr.Addr().As4()
-			copy(p.Data()[12:16], ip[:])
-			binary.BigEndian.PutUint16(p.Data()[20:22], addr.Port())
+			p, s := cr.from(n)
 			start := time.Now()
-			cr.table.Sent(cr.now, 0, &p, &s)
+			cr.table.Sent(cr.now, 0, p, s)
 			worst = max(worst, time.Since(start))
 		}
 		if cr.table.Len() != size {

@@ -41,6 +41,7 @@ type Box struct {
 	buf     *Buf        // its bytes
 	side    int         // where it came in
 	journey Journey
+	seg     conntrack.Segment // the one on its journey
 	run     run
 	after   []pending // what is to leave after the segment in hand
 
@@ -173,8 +174,8 @@ func (b *Box) track() {
 	}
 	idle := b.now - c.LastSeen()
 	for i := range p.Segments() {
-		s := common.With(p.At(i))
-		b.segment(c, d, f, i, &s, idle)
+		b.seg = common.With(p.At(i))
+		b.segment(c, d, f, i, &b.seg, idle)
 		idle = 0
 	}
 	b.flush()

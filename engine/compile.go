@@ -59,7 +59,9 @@ func (b *Box) SetRules(now time.Duration, set *rules.Set) {
 		}
 		o := old.rules[i]
 		o.kept = r
-		r.fired, r.closest, r.loaded, r.enabled = o.fired, o.closest, o.loaded, o.enabled
+		r.conns, r.fired, r.buckets = o.conns, o.fired, o.buckets
+		r.closest, r.loaded, r.enabled = o.closest, o.loaded, o.enabled
+		r.carried = true
 	}
 	b.choose()
 	if b.cfg.OnEvent != nil {

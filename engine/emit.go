@@ -354,10 +354,10 @@ func (b *Box) aboutConnection() {
 		b.passWhole()
 		return
 	}
-	s := conntrack.Segment{Seq: e.Seq}
+	b.seg = conntrack.Segment{Seq: e.Seq}
 	j := &b.journey
 	*j = Journey{
-		Now: b.now, Conn: c, Dir: d.Peer(), Seg: &s, Kinds: conntrack.KindsOf(conntrack.KindICMP),
+		Now: b.now, Conn: c, Dir: d.Peer(), Seg: &b.seg, Kinds: conntrack.KindsOf(conntrack.KindICMP),
 		box: b, flow: b.flowOf(c), packet: &b.packet, fired: j.fired[:0],
 	}
 	b.walk(j)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -110,15 +111,15 @@ func (b *Box) Closed(c *conntrack.Conn, why conntrack.Reason) {
 func (b *Box) Removed(c *conntrack.Conn) { b.dropFlow(c) }
 
 // choose makes the candidates of every connection anew, after the rules have
-// changed. Connections are counted in the order of their SYNs, as ever, and a
-// rule that has not changed keeps its counts on each.
+// changed. New rules count the connections in the order of their SYNs; one that
+// was there before keeps the candidates that it has, with their counts.
 func (b *Box) choose() {
 	var conns []*conntrack.Conn
 	b.table.All(func(c *conntrack.Conn) bool {
 		conns = append(conns, c)
 		return true
 	})
-	slices.SortFunc(conns, func(x, y *conntrack.Conn) int { return int(x.Ordinal()) - int(y.Ordinal()) })
+	slices.SortFunc(conns, func(x, y *conntrack.Conn) int { return cmp.Compare(x.Ordinal(), y.Ordinal()) })
 	for _, c := range conns {
 		b.chosen = b.candidates(b.chosen[:0], c)
 		f := b.flowOf(c)
@@ -128,20 +129,38 @@ func (b *Box) choose() {
 		if f == nil {
 			f = b.newFlow(c)
 		}
-		for i := range b.chosen {
-			keepCounts(&b.chosen[i], f.rules)
-		}
+		b.chosen = append(b.chosen, f.carry()...)
+		slices.SortFunc(b.chosen, func(x, y candidate) int { return cmp.Compare(x.Index, y.Index) })
 		f.rules = append(f.rules[:0], b.chosen...)
+	}
+	for i := range b.waits {
+		if w := &b.waits[i]; w.rule != nil && w.rule.kept != nil {
+			w.rule = w.rule.kept
+		}
+	}
+	for _, r := range b.rules.rules {
+		r.carried = false
 	}
 }
 
-// keepCounts carries over what an unchanged rule had counted on a connection.
-func keepCounts(c *candidate, old []candidate) {
-	for i := range old {
-		if o := &old[i]; o.Name == c.Name && o.rule.kept == c.rule {
-			c.matched, c.fired, c.bad = o.matched, o.fired, o.bad
+// carry is the candidates whose rules are in force still, and what the flow
+// keeps in the name of such rules moves to them.
+func (f *flow) carry() (kept []candidate) {
+	for _, c := range f.rules {
+		if c.rule.kept != nil {
+			c.rule = c.rule.kept
+			kept = append(kept, c)
 		}
 	}
+	for d := range f.holes {
+		if r := f.holes[d].by; r != nil && r.kept != nil {
+			f.holes[d].by = r.kept
+		}
+		if r := f.hide[d]; r != nil && r.kept != nil {
+			f.hide[d] = r.kept
+		}
+	}
+	return kept
 }
 
 // heldBy is the rule that holds back sequence space which a segment repeats,

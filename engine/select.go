@@ -23,6 +23,7 @@ type rule struct {
 	ends    bool   // one of them ends the walk
 	holding bool   // one of them is hold
 	kept    *rule  // in an older set: the rule that took its place unchanged
+	carried bool   // while candidates are chosen anew: it has taken such a place
 	tags    uint64 // one of them must be set, if any
 	notTags uint64
 	key     uint64 // of its random decisions: seed and name
@@ -98,6 +99,8 @@ func (b *Box) candidates(dst []candidate, c *conntrack.Conn) []candidate {
 	b.rules.each(server.Port(), func(r *rule) {
 		m := &r.Match
 		switch {
+		case r.carried:
+			return // it has its candidates already
 		case !m.Port.Match(int64(server.Port())):
 			r.missed(byPort, int64(server.Port()))
 			return

@@ -18,6 +18,8 @@ const (
 	keptBackTooLong excuse = "FIN kept back beyond the peer's"
 	// FIN_WAIT_2 without a process takes any RST in its window.
 	orphanReset excuse = "RST in the window of FIN_WAIT_2 without a process"
+	// With tcp_max_tw_buckets = 0 there is no FIN_WAIT_2 without a process.
+	orphanGone excuse = "FIN_WAIT_2 without a process or a bucket"
 )
 
 // withoutFin is how the states look while a FIN is kept back.
@@ -44,10 +46,16 @@ func (x *end) excuse(s sample) excuse {
 	case s.kernel == conntrack.Closed && (x.agreed == x.touched || x.left == x.given && leftSilently.Has(s.model)):
 		x.dead = x.sent
 		return silentEnd
+	case s.kernel == conntrack.Closed && s.model == conntrack.SynSent && x.quit:
+		x.dead = x.sent
+		return silentEnd
 	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.rst == x.touched:
 		x.dead = x.sent
 		return orphanReset
-	case x.kept && withoutFin[s.kernel] == s.model:
+	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.noTimeWait:
+		x.dead = x.sent
+		return orphanGone
+	case x.kept && (withoutFin[s.kernel] == s.model || s.kernel == conntrack.FinWait1 && s.model == conntrack.SynRcvd):
 		return keptBack
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
 		x.late && s.kernel == conntrack.TimeWait && s.model == conntrack.Closed:

@@ -53,22 +53,24 @@ type track struct {
 
 // An end is one endpoint of a track, by host.
 type end struct {
-	model   conntrack.State
-	touched int  // how often a segment was sent by it or delivered to it
-	sent    int  // how often it has sent one
-	given   int  // how often one was delivered to it
-	rst     int  // touched, when a RST was delivered to it last
-	fin     bool // it has sent a FIN since its SYN
-	seen    sample
-	doubt   sample // the first of a row of samples that disagree
-	row     int
-	agreed  int  // touched, when the two last agreed; -1 never
-	left    int  // given, when its process last closed or shut down; -1 never
-	gone    bool // its process has closed
-	dead    int  // sent, when it was found to have ended in silence; -1 it was not
-	late    bool // its FIN was kept back while the peer's arrived
-	kept    bool // its FIN is kept back
-	excused excuse
+	model      conntrack.State
+	touched    int  // how often a segment was sent by it or delivered to it
+	sent       int  // how often it has sent what an endpoint without a socket would not
+	given      int  // how often one was delivered to it
+	rst        int  // touched, when a RST was delivered to it last
+	fin        bool // it has sent a FIN since its SYN
+	seen       sample
+	doubt      sample // the first of a row of samples that disagree
+	row        int
+	noTimeWait bool // its host has tcp_max_tw_buckets = 0
+	agreed     int  // touched, when the two last agreed; -1 never
+	left       int  // given, when its process last closed or shut down; -1 never
+	quit       bool // its process has closed or shut down, since it connected
+	gone       bool // its process has closed
+	dead       int  // sent, when it was found to have ended in silence; -1 it was not
+	late       bool // its FIN was kept back while the peer's arrived
+	kept       bool // its FIN is kept back
+	excused    excuse
 }
 
 // A sample is one look at an endpoint.
@@ -98,6 +100,7 @@ func (j *judge) track(c *couple, addrs [2]netip.Addr) *track {
 	}}
 	for i := range tr.ends {
 		tr.ends[i].left, tr.ends[i].dead = -1, -1
+		tr.ends[i].noTimeWait = j.world.round.hosts[i].stack().NoTimeWait
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -112,7 +115,16 @@ func (j *judge) leaves(tr *track, host int, how string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	tr.ends[host].left = tr.ends[host].given
+	tr.ends[host].quit = true
 	tr.ends[host].gone = how != "shutdown"
+}
+
+// connects is note for what begins an endpoint.
+func (j *judge) connects(tr *track, host int) {
+	j.note(tr, host, "connect")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	tr.ends[host].quit = false
 }
 
 // note writes what an actor does into the ladder.
@@ -152,7 +164,9 @@ func (tr *track) segment(e *engine.Event) {
 	x, y := &tr.ends[e.FromSide], &tr.ends[1-e.FromSide]
 	if e.Type == engine.EventSegment && e.Verdict != engine.Forged {
 		x.touched++
-		x.sent++
+		if x.model != conntrack.SynSent || !strings.Contains(e.Flags, "R") {
+			x.sent++ // in SYN_SENT a RST answers what nobody would accept
+		}
 		switch {
 		case strings.Contains(e.Flags, "S"):
 			x.fin, x.late, x.kept, x.gone = false, false, false, false

@@ -214,10 +214,10 @@ func (s *stage) connect(c *couple, l *life, tr *track, h int) (fd int, ok bool) 
 		}
 		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(s.addrs[h], c.ports[h])))
 		if err == nil {
+			s.judge.connects(tr, h)
 			err = unix.Connect(fd, sockaddr(netip.AddrPortFrom(s.addrs[1-h], c.ports[1-h])))
 		}
 		if err == nil || err == unix.EINPROGRESS {
-			s.judge.note(tr, h, "connect")
 			return fd, true
 		}
 		s.disown(fd)

@@ -32,6 +32,7 @@ type File struct {
 // acts after them: what a rule delays, holds or forges is past it.
 type Link struct {
 	Delay time.Duration
+	Rate  int64   // bits per second, of all connections together; 0: no limit
 	Loss  float64 // the chance of each segment
 }
 
@@ -156,9 +157,7 @@ func (r *reader) lab(t *tomldoc.Table) {
 func (r *reader) link(t *tomldoc.Table) {
 	r.file.Link.Delay, _ = t.Duration("delay")
 	r.file.Link.Loss, _ = t.Probability("loss")
-	if t.Has("rate") {
-		t.Errorf("rate", "the base path has no rate limit; it knows delay and loss")
-	}
+	r.file.Link.Rate, _ = t.Rate("rate")
 }
 
 // positive reads a duration of more than nothing.

@@ -250,6 +250,7 @@ func (s *errorSpec) check() check { return s }
 
 func (s *errorSpec) look(m *moment) finding {
 	a := m.actors[s.side]
+	over := a.over() // before the errors: the last one is there then
 	_, errs, _ := a.told()
 	met := "no error"
 	for _, e := range errs {
@@ -259,13 +260,13 @@ func (s *errorSpec) look(m *moment) finding {
 		}
 		met = e.Text
 	}
-	return missing(m, s.within, a, "the "+sideNames[s.side]+" met "+met)
+	return missing(m, s.within, over, "the "+sideNames[s.side]+" met "+met)
 }
 
 // missing: what was expected of an actor has not come yet. It never will when the
 // time is over or the actor is.
-func missing(m *moment, within limit, a *actor, why string) finding {
-	if m.last || within.over(m.at) || a.over() {
+func missing(m *moment, within limit, over bool, why string) finding {
+	if m.last || within.over(m.at) || over {
 		return finding{ruling: fail, why: why}
 	}
 	return finding{}
@@ -300,7 +301,7 @@ func (s *exitSpec) look(m *moment) finding {
 		}
 		return finding{ruling: fail, why: fmt.Sprintf("it ended at %.3fs", at.Seconds())}
 	}
-	return missing(m, s.within, nil, "it has not ended")
+	return missing(m, s.within, false, "it has not ended")
 }
 
 // outputSpec: a line of a program's output matches.
@@ -325,7 +326,7 @@ type outputCheck struct {
 
 func (c *outputCheck) look(m *moment) finding {
 	a := m.actors[c.side]
-	over := a.over() // before the lines: what it says last is there then
+	over := a.over() // before the lines: the last one is there then
 	lines, _, _ := a.told()
 	for ; c.read < len(lines); c.read++ {
 		l := lines[c.read]
@@ -334,8 +335,5 @@ func (c *outputCheck) look(m *moment) finding {
 			return finding{ruling: pass, why: l.Text, at: at}
 		}
 	}
-	if over {
-		return finding{ruling: fail, why: "it ended, and no line of it matches"}
-	}
-	return missing(m, c.within, nil, "no line of it matches")
+	return missing(m, c.within, over, "no line of it matches")
 }

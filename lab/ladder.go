@@ -124,7 +124,7 @@ func swapped(e *engine.Event) int {
 func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 	for len(l.rows) > 0 {
 		last := &l.rows[len(l.rows)-1]
-		if last.arrow.label != "" || last.at != at || last.note != "" || last.margins == [2]string{} || l.first(last) {
+		if last.arrow.label != "" || last.at != at || last.opens() {
 			break
 		}
 		for side, s := range last.margins {
@@ -140,8 +140,8 @@ func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 	l.push(r, states)
 }
 
-// first tells whether a row opens an incarnation: both margins stand on it.
-func (l *ladder) first(r *row) bool { return r.margins[0] != "" && r.margins[1] != "" }
+// opens tells whether a row begins an incarnation: both margins stand on it.
+func (r *row) opens() bool { return r.margins[0] != "" && r.margins[1] != "" }
 
 // plainKinds are those of segments of which one is like the other.
 var plainKinds = conntrack.KindsOf(conntrack.KindData, conntrack.KindAck, conntrack.KindDupAck, conntrack.KindWindowUpdate)

@@ -19,6 +19,9 @@ func withLink(set *rules.Set, link Link) *rules.Set {
 	if link.Loss > 0 {
 		text += fmt.Sprintf("[[rule]]\nname = 'loss'\naction = 'drop'\nprobability = %g\n", link.Loss)
 	}
+	if link.Rate > 0 {
+		text += fmt.Sprintf("[[rule]]\nname = 'rate'\naction = { rate = { limit = '%dbit', shared = true } }\n", link.Rate)
+	}
 	if link.Delay > 0 {
 		text += fmt.Sprintf("[[rule]]\nname = 'delay'\naction = { delay = '%v' }\n", link.Delay)
 	}

@@ -75,7 +75,7 @@ that the rule means. TCP stays end to end, between two real kernels.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), versionCommand())
 	root.AddCommand(topicCommands()...)

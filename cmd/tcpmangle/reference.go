@@ -128,9 +128,15 @@ func entry(w io.Writer, name, note, doc string) {
 	fmt.Fprintf(w, "  %-16s %s\n", name, doc)
 }
 
+// maxListed is how many words are spelt out; longer lists have a page.
+const maxListed = 8
+
 // typeOf says in brackets what may be written, and what holds by default.
 func typeOf(typ string, values []string, def, bounds string) string {
-	if len(values) > 0 {
+	switch {
+	case len(values) > maxListed:
+		typ = "see help kinds"
+	case len(values) > 0:
 		typ = strings.Join(values, ", ")
 	}
 	switch {

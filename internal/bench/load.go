@@ -14,12 +14,13 @@ import (
 const (
 	serviceSink = 'b' // bulk: reads and counts
 	serviceEcho = 'e' // sends back what it reads
+	serviceOnce = 'c' // sends one byte
 )
 
 const (
-	bulkWrite   = 128 << 10 // bytes in a write
-	pingLen     = 64        // bytes of a request, and of its response
-	connectorsN = 4         // that open connections side by side
+	bulkWrite  = 128 << 10 // bytes in a write
+	pingLen    = 64        // bytes of a request, and of its response
+	connectors = 4         // that open connections side by side
 )
 
 // A bulk is flows that send as fast as they can until stop.
@@ -90,12 +91,12 @@ func ping(addr netip.AddrPort, d time.Duration, h *histogram) error {
 }
 
 // connect opens connections until d has passed and counts them: connect, a byte
-// there and one back, which shows that the server has it, and an abort.
+// there, one back, which shows that the server has it, and an abort.
 func connect(addr netip.AddrPort, d time.Duration) (n int, elapsed time.Duration, err error) {
 	var (
 		workers sync.WaitGroup
 		total   atomic.Int64
-		errs    [connectorsN]error
+		errs    [connectors]error
 	)
 	start := time.Now()
 	for i := range errs {
@@ -111,14 +112,11 @@ func connect(addr netip.AddrPort, d time.Duration) (n int, elapsed time.Duration
 }
 
 func connectOnce(addr netip.AddrPort) error {
-	s, err := dial(addr, serviceEcho)
+	s, err := dial(addr, serviceOnce)
 	if err != nil {
 		return err
 	}
 	defer s.abort()
 	var one [1]byte
-	if err := s.write(one[:]); err != nil {
-		return err
-	}
 	return s.fill(one[:])
 }

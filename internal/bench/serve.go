@@ -47,6 +47,8 @@ func (s *server) serve(conn socket) {
 		s.sink(conn)
 	case serviceEcho:
 		echo(conn)
+	case serviceOnce:
+		once(conn)
 	}
 }
 
@@ -68,5 +70,13 @@ func echo(conn socket) {
 		if err != nil || conn.write(b[:n]) != nil {
 			return
 		}
+	}
+}
+
+// once answers, and leaves it to the client to end the connection.
+func once(conn socket) {
+	var b [1]byte
+	if conn.write(b[:]) == nil {
+		_, _ = conn.read(b[:])
 	}
 }

@@ -16,10 +16,10 @@ func (p *parser) connect(l *line, s step) {
 		scales = [2]int{p.scale(l), p.scale(l)}
 	}
 	stamps := l.accept("ts")
-	one := uint32(1)
+	one, wide := uint32(1), uint16(65535)
 	for _, a := range []arrive{
-		{0, spec{flags: wire.SYN, options: synOptions(scales[0], stamps, 100, 0)}, passes},
-		{1, spec{flags: wire.SYN | wire.ACK, ack: &one, options: synOptions(scales[1], stamps, 200, 100)}, passes},
+		{0, spec{flags: wire.SYN, win: &wide, options: synOptions(scales[0], stamps, 100, 0)}, passes},
+		{1, spec{flags: wire.SYN | wire.ACK, ack: &one, win: &wide, options: synOptions(scales[1], stamps, 200, 100)}, passes},
 		{0, spec{flags: wire.ACK, seq: 1, ack: &one, options: ackOptions(stamps, 100, 200)}, passes},
 	} {
 		s.do = a

@@ -1,0 +1,122 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// discard is an Output that counts.
+type discard struct{ packets, bytes int }
+
+func (d *discard) Write(e *engine.Emission) error {
+	d.packets++
+	d.bytes += len(e.Head) + len(e.Body)
+	return nil
+}
+
+// A stream is an open connection whose client sends data without end.
+type stream struct {
+	box    *engine.Box
+	out    discard
+	data   []byte
+	header tunnel.Header
+	packet wire.Packet
+}
+
+func newStream(set *rules.Set, size, gso int) *stream {
+	s := &stream{}
+	s.box = engine.NewBox(engine.BoxConfig{Rules: set, Output: &s.out, Offload: [2]bool{true, true}}, 0)
+	for _, open := range handshake(0) {
+		data, h := open.packet()
+		s.receive(open.from, h, data)
+	}
+	s.data, s.header = segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: size, gso: gso}.packet()
+	s.packet.Parse(s.data, 0, gso > 0)
+	s.out = discard{}
+	return s
+}
+
+func (s *stream) receive(side int, h tunnel.Header, data []byte) {
+	buf := s.box.Buf()
+	buf.Header = h
+	buf.SetLen(copy(buf.Space(), data))
+	s.box.Receive(0, side, buf)
+}
+
+// step sends the next packet.
+func (s *stream) step() {
+	s.receive(client, s.header, s.data)
+	s.packet.SetSeq(s.packet.Seq() + seq.Num(s.packet.PayloadLen()))
+}
+
+// candidates is rules that concern the connection and fire on none of its segments.
+func candidates(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "[[rule]]\nname = \"r%d\"\nmatch = { port = 8080, segment = \"data\", length = \"%d\" }\naction = \"drop\"\n", i, 9000+i)
+	}
+	return text.String()
+}
+
+const (
+	otherPort = "[[rule]]\nmatch = { port = 9 }\naction = \"drop\"\n"
+	dropFifth = "[[rule]]\nmatch = { segment = \"data\" }\nevery = 5\naction = \"drop\"\n"
+)
+
+func TestNoAllocations(t *testing.T) {
+	tests := []struct {
+		name, rules string
+		size, gso   int
+	}{
+		{"no rule", "", 1400, 0},
+		{"no rule that is concerned", otherPort, 1400, 0},
+		{"ten candidates that do not fire", candidates(10), 1400, 0},
+		{"a super-packet, none concerned", otherPort, 45 * 1400, 1400},
+		{"a super-packet and ten candidates", candidates(10), 45 * 1400, 1400},
+		{"a drop", dropFifth, 1400, 0},
+		{"a super-packet split by drops", dropFifth, 45 * 1400, 1400},
+	}
+	for _, tt := range tests {
+		s := newStream(mustParse(t, tt.rules), tt.size, tt.gso)
+		if n := testing.AllocsPerRun(200, s.step); n != 0 {
+			t.Errorf("%s: %v allocations for a packet", tt.name, n)
+		}
+		if s.out.packets == 0 {
+			t.Errorf("%s: nothing left", tt.name)
+		}
+	}
+}
+
+func BenchmarkBox(b *testing.B) {
+	for _, bb := range []struct {
+		name, rules string
+		size, gso   int
+	}{
+		{"forward", otherPort, 1400, 0},
+		{"forward-super", otherPort, 45 * 1400, 1400},
+		{"select-10", candidates(10), 1400, 0},
+		{"select-10-super", candidates(10), 45 * 1400, 1400},
+		{"split-super", dropFifth, 45 * 1400, 1400},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			s := newStream(mustParse(b, bb.rules), bb.size, bb.gso)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.step()
+			}
+			segments := 1
+			if bb.gso > 0 {
+				segments = bb.size / bb.gso
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+			b.ReportMetric(float64(b.N*segments)/b.Elapsed().Seconds(), "segments/s")
+		})
+	}
+}

@@ -1,0 +1,188 @@
+package bench
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// What is measured without devices: a Box or a Table alone.
+
+// The subjects of these measurements.
+const (
+	oneRule      = "1 rule on another port"
+	manyRules    = "1,000 rules on other ports"
+	smallTable   = "1,000 connections"
+	passing      = "passing segment"
+	passingExact = "passing segment, exact rule"
+	tracked      = "tracked connection"
+	trackedRule  = "tracked connection, 1 rule on it"
+)
+
+// aloneSteps is how many of the progress alone takes.
+const aloneSteps = 3
+
+func (r *run) alone(ctx context.Context) error {
+	r.step("segments")
+	r.segments()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.step("memory")
+	r.memory()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.step("lookups")
+	r.lookups()
+	return nil
+}
+
+// segments measures what a passing segment costs, and whether it allocates.
+func (r *run) segments() {
+	type subject struct {
+		name string
+		*steady
+	}
+	boxes := []subject{
+		{oneRule, newStream1(idleRules(1))},
+		{manyRules, newStream1(idleRules(1000))},
+		{passingExact, newStream1(exactRule())},
+	}
+	for range r.cfg.Rounds {
+		for _, s := range boxes {
+			r.add(s.name, SegmentCost, float64(s.pass(r.cfg.Alone))/float64(r.cfg.Alone))
+		}
+	}
+	for _, s := range boxes[1:] {
+		name := passing
+		if s.name == passingExact {
+			name = passingExact
+		}
+		r.add(name, Allocations, mallocs(func() { s.pass(r.cfg.Alone) })/float64(r.cfg.Alone))
+	}
+}
+
+// mallocs is how many allocations f makes. Other goroutines count too: those of
+// the runtime are few against the many segments of f.
+func mallocs(f func()) float64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs - before.Mallocs)
+}
+
+// A steady is a Box with one connection, whose client sends segment after segment.
+type steady struct {
+	box       *engine.Box
+	data, ack []byte
+	sent      uint32
+	now       time.Duration
+}
+
+// discard is an Output.
+type discard struct{}
+
+func (discard) Write(*engine.Emission) error { return nil }
+
+func newStream1(set *rules.Set) *steady {
+	s := &steady{
+		box:  engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0),
+		data: dataPacket(0, pingLen),
+		ack:  ackPacket(0),
+	}
+	openConns(s.box, 0, 1)
+	s.pass(1000) // whatever is made once has been made
+	return s
+}
+
+// pass lets n segments through, data and its acknowledgment in turn, and
+// returns how long that took.
+func (s *steady) pass(n int) time.Duration {
+	start := time.Now()
+	for range n / 2 {
+		s.now += time.Microsecond
+		setSeq(s.data, isn+1+s.sent)
+		s.sent += pingLen
+		setAck(s.ack, isn+1+s.sent)
+		receive(s.box, s.now, 0, s.data)
+		receive(s.box, s.now, 1, s.ack)
+	}
+	return time.Since(start)
+}
+
+// memoryConns is how many connections the memory of one is measured by.
+const memoryConns = 100_000
+
+// memory measures what a Box keeps for a connection, by the heap.
+func (r *run) memory() {
+	for name, set := range map[string]*rules.Set{tracked: idleRules(10), trackedRule: exactRule()} {
+		before := heap()
+		box := engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0)
+		openConns(box, 0, memoryConns)
+		r.add(name, Memory, float64(heap()-before)/memoryConns)
+		runtime.KeepAlive(box)
+	}
+}
+
+// heap is the bytes of live objects.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// lookups compares a table that fits into a cache with one that does not.
+func (r *run) lookups() {
+	small, large := newTable(1000), newTable(r.cfg.Conns)
+	for range r.cfg.Rounds {
+		r.add(smallTable, LookupCost, small.find(r.cfg.Alone))
+		r.add(largeTable(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone))
+	}
+}
+
+func largeTable(n int) string { return grouped(float64(n)) + " connections" }
+
+// A filled is a Table with n forged connections.
+type filled struct {
+	table *conntrack.Table
+	n     int
+	dice  *rand.Rand
+}
+
+func newTable(n int) *filled {
+	t := conntrack.NewTable(conntrack.Config{Max: n})
+	packets := make([][]byte, 3)
+	var p wire.Packet
+	for i := range n {
+		handshake(packets, i)
+		for k, packet := range packets {
+			p.Parse(packet, 0, false)
+			s := conntrack.Read(&p).With(p.At(0))
+			c, d, _ := t.Sent(0, k%2, &p, &s)
+			t.Delivered(0, c, d, &s)
+		}
+	}
+	return &filled{t, n, rand.New(rand.NewPCG(1, 2))}
+}
+
+// find looks n random connections up, and returns the nanoseconds of each.
+func (f *filled) find(n int) float64 {
+	start := time.Now()
+	for range n {
+		client, server := forgedPair(f.dice.IntN(f.n))
+		if c, _ := f.table.Find(client, server); c == nil {
+			panic("bench: a connection is not in the table")
+		}
+	}
+	return float64(time.Since(start)) / float64(n)
+}
