@@ -123,9 +123,12 @@ func (st *step) sentReset(d Dir, s *Segment) {
 // delivered one already has crossed it, and both opens are active.
 func (st *step) sentSyn(d Dir, s *Segment) {
 	x := &st.c.ends[d]
-	again := x.has(sentSyn) && !x.has(prior) && x.iss == s.Seq
+	again := x.has(sentSyn) && x.iss == s.Seq
 	why := BySending
-	if x.has(prior) {
+	switch {
+	case again && x.state == SynSent:
+		x.clear(prior) // it opened towards the incarnation before, and meets this one
+	case x.has(prior) && !again:
 		if x.state != Closed && x.state != TimeWait {
 			why = Evidence // the socket that we thought was there is not
 		}
@@ -193,13 +196,13 @@ func (x *Endpoint) answer(s *Segment) {
 	case !x.has(gotSyn):
 		x.hasReceived(s.Ack)
 	case x.rcv.Less(s.Ack):
-		x.rcv = s.Ack // with the data of a SYN (RFC 7413)
+		x.rcv = x.ooo.advance(s.Ack) // with the data of a SYN (RFC 7413)
 	}
 }
 
 // hasReceived begins what x has received with its own word for it.
 func (x *Endpoint) hasReceived(ack seq.Num) {
-	x.irs, x.rcv, x.acked, x.edge = ack.Add(minusOne), ack, ack, ack
+	x.irs, x.rcv, x.acked, x.edge, x.ooo = ack.Add(minusOne), ack, ack, ack, ranges{}
 	x.set(gotSyn)
 }
 
@@ -290,7 +293,7 @@ func (st *step) sentAck(d Dir, s *Segment) {
 			st.receivedFin(d, Evidence)
 		}
 	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.crossed(x)):
-		x.rcv = s.Ack
+		x.rcv, x.ooo = s.Ack, ranges{}
 		if x.has(gotFin) {
 			x.clear(gotFin | heardFin | pastFin)
 			st.move(d, x.settle(), Evidence)

@@ -119,12 +119,12 @@ func (j *judge) leaves(tr *track, host int, how string) {
 	tr.ends[host].gone = how != "shutdown"
 }
 
-// connects is note for what begins an endpoint.
-func (j *judge) connects(tr *track, host int) {
-	j.note(tr, host, "connect")
+// begins is note for a process that has got a socket for the endpoint.
+func (j *judge) begins(tr *track, host int, how string) {
+	j.note(tr, host, how)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	tr.ends[host].quit = false
+	tr.ends[host].quit, tr.ends[host].gone = false, false
 }
 
 // note writes what an actor does into the ladder.
@@ -169,7 +169,7 @@ func (tr *track) segment(e *engine.Event) {
 		}
 		switch {
 		case strings.Contains(e.Flags, "S"):
-			x.fin, x.late, x.kept, x.gone = false, false, false, false
+			x.fin, x.late, x.kept = false, false, false
 		case strings.Contains(e.Flags, "F") && !e.Kinds.Has(conntrack.KindStale):
 			x.fin = true
 			x.late = x.late || x.kept && y.fin
@@ -327,7 +327,7 @@ func (j *judge) disagree(tr *track, h int, s sample) {
 		return
 	}
 	r := j.world.round
-	j.world.t.Errorf("seed %d, offload %v, IPv%d, %s: since %.6f host %d is %v, inferred %v\nsocket: %+v\nhosts: %v\n%v\nrules:\n%s\nladder (host 0 %v, host 1 %v):\n%s",
-		r.seed, r.offload, r.ip, tr.couple.name, tr.ends[h].doubt.at.Seconds(), h, s.kernel, s.model, s.socket,
+	j.world.t.Errorf("seed %d, offload %v, IPv%d, %s: since %.6f host %d is %v, inferred %v\nend: %+v\nsocket: %+v\nhosts: %v\n%v\nrules:\n%s\nladder (host 0 %v, host 1 %v):\n%s",
+		r.seed, r.offload, r.ip, tr.couple.name, tr.ends[h].doubt.at.Seconds(), h, s.kernel, s.model, tr.ends[h], s.socket,
 		r.hosts[0], r.hosts[1], r.rules, tr.tuple[0], tr.tuple[1], tr.ladder())
 }

@@ -179,6 +179,9 @@ func (s *stage) live(c *couple, tr *track, h int) {
 			fd, ok = s.connect(c, l, tr, h)
 		} else {
 			fd, ok = s.accepted(c)
+			if ok {
+				s.judge.begins(tr, h, "accept")
+			}
 		}
 		if !ok {
 			continue
@@ -214,10 +217,10 @@ func (s *stage) connect(c *couple, l *life, tr *track, h int) (fd int, ok bool) 
 		}
 		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(s.addrs[h], c.ports[h])))
 		if err == nil {
-			s.judge.connects(tr, h)
 			err = unix.Connect(fd, sockaddr(netip.AddrPortFrom(s.addrs[1-h], c.ports[1-h])))
 		}
 		if err == nil || err == unix.EINPROGRESS {
+			s.judge.begins(tr, h, "connect")
 			return fd, true
 		}
 		s.disown(fd)

@@ -28,7 +28,7 @@
 //	ip      = 4             # 4, 6 or [4, 6]: once over each
 //	mtu     = 1500
 //	agree   = true          # inferred states must be the kernels'
-//	link    = { delay = "10ms", loss = "1%" }   # of the base path, each way
+//	link    = { delay = "10ms", rate = "10mbit", loss = "1%" }   # the base path, each way
 //
 //	[server]                # and [client]; one of them will do
 //	script  = """ ... """   # see below
@@ -52,15 +52,23 @@
 //
 //	[[expect]]
 //	error = "client: ECONNRESET"   # a script's command met it
-//	exit  = "client: 0"            # of a program; or { client = 0, server = 1 }
-//	stdout = "server: ^ready"      # RE2 that a line of it must match; also stderr
+//
+//	[[expect]]
+//	exit = "client: 0"      # of a program; or { client = 0, server = 1 }
+//
+//	[[expect]]
+//	stdout = "server: ^ready"      # RE2 that a line of it matches; also stderr
 //
 //	[[step]]                # what happens besides, one after the other
 //	when = { server = "CLOSE_WAIT" }   # states, or { rule = NAME }, or at = "2s"
 //	do   = "kill server"    # kill, restart, destroy SIDE; enable, disable, release
 //	                        # RULE; heal
 //
-// The three last expectations above stand in one table for brevity; each wants its own.
+// within goes with every kind of expectation, connections and lasts only with states.
+// A server's script that listens does so once, and what follows its accept once for
+// each connection, where the client runs in several copies; [server] copies says
+// another number of connections. CLOSED is an endpoint without a socket, LISTEN one with
+// nothing but a listener.
 //
 // The experiment ends when every expectation is decided, every step is done and
 // nobody makes progress any more, at the latest after the timeout. It fails with an

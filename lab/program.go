@@ -13,13 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program is one copy of a real program on a host.
+// A program is one copy of a real program on a host. It lives in a namespace of
+// process numbers: with the first process there the kernel kills all others, so that
+// no child outlives the program or us, wherever it has hidden.
 type program struct {
 	actor *actor
 	n     int
 
 	mu    sync.Mutex
-	pid   int // of it and of its group; 0 while it does not run
+	first *os.Process // nil while nothing runs
 	dead  bool
 	ended chan struct{}
 }
@@ -28,9 +30,9 @@ func newProgram(a *actor, n int) *program {
 	return &program{actor: a, n: n, ended: make(chan struct{})}
 }
 
-// lingering is how long output is waited for after the program's end: a child that
-// it has left behind may hold it open.
-const lingering = 300 * time.Millisecond
+// guard is the first process. The program itself must not be that: signals without a
+// handler, SIGPIPE among them, do nothing to it (pid_namespaces(7)).
+const guard = `"$@"; exit $?`
 
 // play starts the program inside the namespace and waits for its end, on one thread:
 // the kernel takes that thread for the parent, with which the program dies.
@@ -53,7 +55,6 @@ func (p *program) play(ctx context.Context) {
 		p.say("stderr")(err.Error())
 	}
 	p.actor.exited(p.n, exitStatus(cmd.ProcessState))
-	p.bury()
 }
 
 func (p *program) say(stream string) func(string) {
@@ -62,11 +63,14 @@ func (p *program) say(stream string) func(string) {
 
 func (p *program) command() *exec.Cmd {
 	argv, addr := p.actor.spec.run, p.actor.host.addr
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command("sh", append([]string{"-c", guard, "sh"}, argv...)...)
 	cmd.Env = append(os.Environ(), "CLIENT="+addr[clientSide].String(), "SERVER="+addr[serverSide].String())
 	cmd.Env = append(cmd.Env, p.actor.spec.env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
-	cmd.WaitDelay = lingering
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID,
+		Setpgid:    true, // the keys of a terminal are not for it
+		Pdeathsig:  unix.SIGKILL,
+	}
 	return cmd
 }
 
@@ -81,26 +85,18 @@ func (p *program) start(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	p.pid = cmd.Process.Pid
+	p.first = cmd.Process
 	return nil
 }
 
-// kill ends the program and its children.
+// kill ends the program and all that it has started.
 func (p *program) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dead = true
-	if p.pid > 0 {
-		_ = unix.Kill(-p.pid, unix.SIGKILL)
+	if p.first != nil {
+		_ = p.first.Kill() // it may have ended
 	}
-}
-
-// bury ends what is left of the group. From then on its number may be another's.
-func (p *program) bury() {
-	p.kill()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pid = 0
 }
 
 // vanish kills the program and waits until its sockets are the kernel's alone.

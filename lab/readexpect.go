@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/tcpmangle/tcpmangle/internal/script"
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -199,6 +201,9 @@ func (r *reader) wrongActor(v tomldoc.Value, kind string, side int) bool {
 func newSideSpec(v tomldoc.Value, kind string, side int, text string, within limit) spec {
 	switch kind {
 	case "error":
+		if names := script.ErrorNames(); !slices.Contains(names, text) {
+			v.Errorf("unknown error %q%s", text, didYouMean(text, names))
+		}
 		return &errorSpec{side, text, within}
 	case "exit":
 		code, err := strconv.ParseUint(text, 10, 8)

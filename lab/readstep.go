@@ -37,12 +37,12 @@ func (r *reader) step(t *tomldoc.Table) *step {
 	if timed {
 		s.at, _ = at.Duration()
 	}
-	when, ok := t.Table("when")
-	switch {
-	case ok && timed:
-		at.Errorf(`"at" and "when" (line %d) exclude each other`, t.KeyPlace("when").Line)
-	case ok:
+	if when, ok := t.Table("when"); ok {
 		r.when(s, when)
+	}
+	switch {
+	case timed && t.Has("when"):
+		at.Errorf(`"at" and "when" (line %d) exclude each other`, t.KeyPlace("when").Line)
 	case !timed && !t.Has("when"):
 		t.Errorf("", `needs "when" or "at"`)
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -47,7 +49,7 @@ It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its
 	}
 	flags := cmd.Flags()
 	f.outputs.flags(flags)
-	flags.TextVar(&f.offload, "offload", tunnel.Auto, "devices: `auto`, on (super-packets) or off (one segment a read)")
+	flags.TextVar(&f.offload, "offload", tunnel.Auto, "`mode` of the devices: auto, on (super-packets) or off (one segment a read)")
 	flags.IntVar(&f.ip, "ip", 0, "run over IP version 4 or 6 only (default: as the file says)")
 	flags.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
 	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML")
@@ -60,6 +62,9 @@ It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its
 func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if f.ip != 0 && f.ip != 4 && f.ip != 6 {
 		return usage(cmd, fmt.Errorf("--ip is 4 or 6, not %d", f.ip))
+	}
+	if f.repeat < 1 {
+		return usage(cmd, fmt.Errorf("--repeat is at least 1, not %d", f.repeat))
 	}
 	files, err := readLabs(args)
 	if err != nil {
@@ -108,11 +113,16 @@ func readLabs(args []string) (files []*lab.File, err error) {
 			}
 		}
 	}
+	if len(files) == 0 {
+		return nil, &usageError{err: fmt.Errorf("%s: no lab file in there", strings.Join(args, ", ")), hint: "tcpmangle check " + args[0]}
+	}
 	return files, nil
 }
 
 // inUserNamespace runs this command again where it has the rights to make hosts.
+// Signals are for that one to answer; Reexec passes them on.
 func inUserNamespace() error {
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	status, err := netns.Reexec(os.Args[1:])
 	if err != nil {
 		return err
@@ -130,7 +140,7 @@ type labRun struct {
 }
 
 func (f *labFlags) plan(files []*lab.File) (runs []labRun) {
-	for range max(f.repeat, 1) {
+	for range f.repeat {
 		for _, file := range files {
 			for _, ip := range file.IP {
 				if f.ip == 0 || f.ip == ip {
@@ -157,7 +167,7 @@ type batch struct {
 
 func (b *batch) run(r labRun) (err error) {
 	opts := lab.Options{IP: r.ip, Offload: b.offload, AllEvents: b.allEvents, Capture: b.pcap}
-	if b.seed >= 0 || !r.file.Rules.HasSeed {
+	if b.seed.given || !r.file.Rules.HasSeed {
 		seed := b.seedOf(r.file.Rules)
 		opts.Seed = &seed
 	}
@@ -168,9 +178,9 @@ func (b *batch) run(r labRun) (err error) {
 		opts.Log, _ = zap.NewDevelopment()
 	}
 	if b.events != "" {
-		events, err := b.create(b.events)
-		if err != nil {
-			return err
+		events, openErr := b.create(b.events)
+		if openErr != nil {
+			return fmt.Errorf("events: %w", openErr)
 		}
 		defer func() { err = errors.Join(err, events.Close()) }()
 		opts.Events = events

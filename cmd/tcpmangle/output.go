@@ -20,14 +20,14 @@ type outputs struct {
 	events    string
 	allEvents bool
 	json      bool
-	seed      int64
+	seed      seedFlag
 }
 
 func (o *outputs) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.events, "events", "", "write what happened to this `file`, as JSON lines (- is standard output)")
 	f.BoolVar(&o.allEvents, "events-all", false, "also events of connections that no rule concerns")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
-	f.Int64Var(&o.seed, "seed", -1, "`number` that the dice start from (default: the file's, else 1)")
+	f.Var(&o.seed, "seed", "`number` that the dice start from (default: the file's, else 1)")
 }
 
 // defaultSeed is used where neither the call nor the file names one, so that a
@@ -37,8 +37,8 @@ const defaultSeed = 1
 // seedOf is the seed of a run.
 func (o *outputs) seedOf(set *rules.Set) uint64 {
 	switch {
-	case o.seed >= 0:
-		return uint64(o.seed)
+	case o.seed.given:
+		return o.seed.seed
 	case set != nil && set.HasSeed:
 		return set.Seed
 	}

@@ -12,7 +12,7 @@ import (
 func playCommand() *cobra.Command {
 	var (
 		verbose, asJSON bool
-		seed            int64
+		seed            seedFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "play FILE.ladder|FOLDER...",
@@ -27,10 +27,7 @@ microsecond off. It is what the project tests itself with.`,
 			if err != nil {
 				return err
 			}
-			var opts ladder.Options
-			if seed >= 0 {
-				opts.Seed, opts.HasSeed = uint64(seed), true
-			}
+			opts := ladder.Options{Seed: seed.seed, HasSeed: seed.given}
 			reports, err := play(files, opts)
 			if err != nil {
 				return err
@@ -48,7 +45,7 @@ microsecond off. It is what the project tests itself with.`,
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the ladder of scripts that pass, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the outcome as JSON")
-	cmd.Flags().Int64Var(&seed, "seed", -1, "`number` that the dice start from (default: the script's)")
+	cmd.Flags().Var(&seed, "seed", "`number` that the dice start from (default: the script's)")
 	return cmd
 }
 

@@ -16,7 +16,8 @@ import (
 // what is compared (BBR paces).
 type socket int
 
-// patience bounds every blocking call, so that a broken way ends in an error.
+// patience bounds every blocking call, so that a broken way ends in an error. The
+// price is EINTR: a call on a socket with a timeout is not restarted (signal(7)).
 const patience = 5 * time.Second
 
 func newSocket() (socket, error) {
@@ -37,7 +38,7 @@ func dial(addr netip.AddrPort, service byte) (socket, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := s.connect(addr); err == nil {
+	if err = s.connect(addr); err == nil {
 		err = s.write([]byte{service})
 	}
 	if err != nil {
@@ -51,7 +52,12 @@ func (s socket) connect(addr netip.AddrPort) error {
 	if err := s.setup(); err != nil {
 		return err
 	}
-	return unix.Connect(int(s), &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())})
+	to := &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
+	err := unix.Connect(int(s), to)
+	for err == unix.EINTR { // asking again waits on
+		err = unix.Connect(int(s), to)
+	}
+	return err
 }
 
 // setup is for sockets that carry data. Small messages leave at once.
@@ -95,7 +101,7 @@ func (s socket) read(b []byte) (int, error) {
 	for {
 		n, err := unix.Read(int(s), b)
 		switch {
-		case err == unix.EINTR: // a socket with a timeout is not restarted
+		case err == unix.EINTR:
 		case err != nil:
 			return 0, err
 		case n == 0:

@@ -1,10 +1,12 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -30,19 +32,41 @@ func (n *NS) SetMTU(dev string, mtu int) error {
 
 // AddAddr gives a device an address, usable at once: no duplicate address
 // detection, no broadcast address, no peer. Once the device is up the kernel
-// adds the route of the prefix, unless that is the one address.
+// adds the route of the prefix, unless that is the one address. For an IPv6
+// address on a device that is up, AddAddr returns when the kernel delivers to it:
+// it makes that local route later, in a worker of its own (addrconf_dad_work).
 func (n *NS) AddAddr(dev string, p netip.Prefix) error {
 	err := n.onLink(dev, func(l netlink.Link) error {
-		return n.route.AddrAdd(l, &netlink.Addr{
+		err := n.route.AddrAdd(l, &netlink.Addr{
 			IPNet:     ipNet(p),
 			Flags:     unix.IFA_F_NODAD,
 			Broadcast: net.IPv4zero, // stands for none; nil would be made up from the mask
 		})
+		if err != nil || p.Addr().Is4() || l.Attrs().Flags&net.FlagUp == 0 {
+			return err
+		}
+		return n.awaitLocal(p.Addr())
 	})
 	if err != nil {
 		return fmt.Errorf("address %v on %q: %w", p, dev, err)
 	}
 	return nil
+}
+
+// localDeadline is far more than a kernel worker takes under any load.
+const localDeadline = 10 * time.Second
+
+// awaitLocal waits until packets to the address are delivered on this host.
+func (n *NS) awaitLocal(addr netip.Addr) error {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		routes, err := n.route.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(start) > localDeadline {
+			return errors.New("no local route has appeared")
+		}
+	}
 }
 
 // AddRoute sends dst through a device, directly, without a gateway. The default

@@ -63,4 +63,7 @@ var errorNames = sync.OnceValue(func() []string {
 	return names
 })
 
+// ErrorNames lists the names that expect-error knows.
+func ErrorNames() []string { return slices.Clone(errorNames()) }
+
 func isErrorName(s string) bool { return slices.Contains(errorNames(), s) }
