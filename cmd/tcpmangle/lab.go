@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -95,26 +96,24 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 // readLabs reads what the arguments name; in folders rule files without hosts
 // are passed over.
 func readLabs(args []string) (files []*lab.File, err error) {
-	for _, arg := range args {
-		paths, err := expand([]string{arg}, ".toml")
-		if err != nil {
-			return nil, err
-		}
-		found, err := loadLabs(paths)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			switch {
-			case f.IsLab():
-				files = append(files, f)
-			case !isFolder(arg):
-				return nil, &usageError{err: fmt.Errorf("%s: %w", f.Path, lab.ErrNotLab), hint: "tcpmangle check " + f.Path}
-			}
+	paths, err := expand(args, ".toml")
+	if err != nil {
+		return nil, err
+	}
+	all, err := loadLabs(paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		switch {
+		case f.IsLab():
+			files = append(files, f)
+		case slices.Contains(args, f.Path):
+			return nil, &usageError{err: fmt.Errorf("%s: %w", f.Path, lab.ErrNotLab), hint: "tcpmangle check " + f.Path}
 		}
 	}
 	if len(files) == 0 {
-		return nil, &usageError{err: fmt.Errorf("%s: no lab file in there", strings.Join(args, ", ")), hint: "tcpmangle check " + args[0]}
+		return nil, &usageError{err: fmt.Errorf("%s: no lab file in there", strings.Join(args, ", "))}
 	}
 	return files, nil
 }

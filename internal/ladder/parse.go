@@ -90,8 +90,8 @@ func (p *parser) failedOn(number int) bool {
 	})
 }
 
-// The directives set the scene. They take effect for the whole script,
-// wherever they stand.
+// The directives set the scene. They take no time and stand before the lines
+// that they concern.
 var directives map[string]func(p *parser, i int, word token, l *line) (taken int)
 
 func init() {

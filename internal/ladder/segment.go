@@ -140,6 +140,7 @@ func (p *parser) attribute(l *line, s *spec) {
 		s.options = options
 	default:
 		p.fail(t, unknown("word", t.text, attributes))
+		l.tokens = nil
 	}
 }
 
