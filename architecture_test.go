@@ -29,7 +29,7 @@ var mayImport = []struct {
 	{"conntrack", "internal/seq internal/sched internal/wire", ""},
 	{"rules", "conntrack internal/tomldoc", ""},
 	{"engine", "conntrack internal/sched internal/seq internal/wire rules tunnel", "zap"},
-	{"internal/ladder", "conntrack engine internal/seq internal/wire rules tunnel", ""},
+	{"internal/ladder", "conntrack engine internal/seq internal/tomldoc internal/wire rules tunnel", ""},
 	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
 	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
 }

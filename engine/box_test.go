@@ -152,6 +152,29 @@ action = "drop"`
 	w.send(segment{from: client, port: 40002, flags: wire.ACK, seq: 1, ack: 1, size: 10})
 	w.send(segment{from: client, port: 40003, flags: wire.ACK, seq: 1, ack: 1, size: 10})
 	if len(w.left) != 1 || w.Report()[0].Fired != 1 {
-		t.Errorf("%d of two segments left; %+v", len(w.left), w.Report())
+		t.Fatalf("%d of two segments left; %+v", len(w.left), w.Report())
+	}
+	var p wire.Packet
+	if p.Parse(w.left[0].data, 0, false); p.SrcPort() != 40002 {
+		t.Errorf("the third connection's segment left, the second's was dropped")
+	}
+}
+
+// What an unchanged rule holds is still its own after a reload: a retransmission
+// is swallowed, and a release finds it.
+func TestReloadKeepsHeld(t *testing.T) {
+	w := newWorld(engine.BoxConfig{Rules: mustParse(t, holdAll)})
+	w.send(handshake(0)...)
+	data := segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 10}
+	w.send(data)
+	w.SetRules(w.now, mustParse(t, candidates(1)+holdAll))
+	w.left = nil
+	w.send(data)
+	if s := w.Stats(); s.Waiting != 1 || s.Swallowed != 1 {
+		t.Errorf("%d wait and %d were swallowed, want one each", s.Waiting, s.Swallowed)
+	}
+	w.Release(w.now, "keep")
+	if report := w.Report(); len(w.left) != 1 || report[1].Fired != 1 {
+		t.Errorf("%d left; %+v", len(w.left), report)
 	}
 }

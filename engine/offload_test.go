@@ -47,6 +47,8 @@ var equivalenceRules = []string{
 	`match = { segment = "data", length = "700" }
 	every = 7
 	action = { hold = { until = "peer-data", timeout = "4ms", behind = true } }`,
+	`match = { idle = ">=1ms", segment = "data" }
+	action = { delay = { by = "7ms", keep_order = false } }`,
 	`match = { segment = "fin" }
 	action = { hold = { until = "peer-fin", timeout = "20ms" } }`,
 	`match = { segment = "data" }

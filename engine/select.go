@@ -13,7 +13,6 @@ type ruleSet struct {
 	rules  []*rule
 	byPort map[uint16][]*rule // rules for a few single ports, in file order
 	others []*rule            // rules for ranges of ports, or for any port
-	loaded time.Duration      // on the box's clock
 }
 
 // A rule is one rule with what a Box counts for it.

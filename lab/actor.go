@@ -146,12 +146,19 @@ func (a *actor) dying() []part {
 	return a.parts
 }
 
-// kill ends all copies as the death of their processes, and waits for it.
+// kill ends all copies as the death of their processes.
 func (a *actor) kill() {
 	for _, p := range a.dying() {
 		p.kill()
 	}
-	a.copies.Wait()
+}
+
+// gone is closed when every copy has ended, which may take until its sockets are wiped
+// away: a close that lingers cannot be stopped.
+func (a *actor) gone() <-chan struct{} {
+	gone := make(chan struct{})
+	go func() { a.copies.Wait(); close(gone) }()
+	return gone
 }
 
 // vanish ends all copies silently. The caller keeps what programs send off the wire.

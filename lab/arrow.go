@@ -130,12 +130,14 @@ func foldedRows(rows []row) (lines []string) {
 func folded(rows []row) string {
 	data, bytes, acks := 0, 0, 0
 	for _, r := range rows {
-		if r.arrow.bytes == 0 {
+		switch {
+		case r.arrow.how == late: // counted where it was sent
+		case r.arrow.bytes == 0:
 			acks++
-			continue
+		default:
+			data++
+			bytes += r.arrow.bytes
 		}
-		data++
-		bytes += r.arrow.bytes
 	}
 	var parts []string
 	if data > 0 {

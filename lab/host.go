@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -133,4 +134,29 @@ func (h *host) close() error {
 		err = h.dev.Close()
 	}
 	return errors.Join(err, h.ns.Close())
+}
+
+// wipeUntil takes sockets away until nobody is there to open more.
+func (h *host) wipeUntil(gone <-chan struct{}) {
+	for {
+		h.wipe()
+		select {
+		case <-gone:
+			return
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// wipe takes away every socket that is left on the host, orphans and TIME_WAIT too.
+// It returns how many there were.
+func (h *host) wipe() (n int) {
+	socks, err := h.ns.Sockets()
+	if err != nil {
+		return 0
+	}
+	for _, s := range socks {
+		_ = h.ns.Destroy(s) // it may have gone by itself
+	}
+	return len(socks)
 }

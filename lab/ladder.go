@@ -48,9 +48,9 @@ type fate uint8
 
 const (
 	through   fate = iota
-	lost           // until the box
 	kept           // until the box, for now
 	late           // from the box
+	lost           // until the box
 	forged         // from the box; nobody sent it
 	duplicate      // from the box; a copy
 )
@@ -136,7 +136,7 @@ func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 	}
 	r := row{at: at, note: l.note(e)}
 	r.arrow = arrow{label: label(e), toLeft: e.FromSide == serverSide, how: l.fate(e), bytes: e.Len}
-	r.boring = r.arrow.how == through && len(e.Rules) == 0 && e.Kinds&^plainKinds == 0
+	r.boring = r.arrow.how <= late && r.note == "" && e.Kinds&^plainKinds == 0 && !strings.ContainsAny(e.Flags, "SFR")
 	l.push(r, states)
 }
 
@@ -180,10 +180,11 @@ func (l *ladder) note(e *engine.Event) string {
 	switch {
 	case note == "" && e.Verdict == engine.Drop:
 		return e.Reason
+	case note == "": // the base path delays it
 	case e.Verdict == engine.Hold && e.Type == engine.EventSegment:
 		return note + " (held)"
 	case e.Type == engine.EventDeliver:
-		return strings.TrimSpace(note + " (let go)")
+		return note + " (let go)"
 	}
 	return note
 }

@@ -161,8 +161,7 @@ func (o *observer) recorded() (events []engine.Event, unkept int) {
 // isLink takes the base path's part out of an event. It tells whether nothing else is
 // in it: rules of the path are nobody's business.
 func isLink(e *engine.Event) bool {
-	i := slices.IndexFunc(e.Rules, isLinkRule)
-	if i < 0 {
+	if !slices.ContainsFunc(e.Rules, isLinkRule) {
 		return false
 	}
 	if e.Type == engine.EventRule {
@@ -171,6 +170,6 @@ func isLink(e *engine.Event) bool {
 	if e.Verdict == engine.Drop {
 		e.Reason = "link"
 	}
-	e.Rules = slices.Concat(e.Rules[:i], e.Rules[i+1:])
+	e.Rules = slices.DeleteFunc(slices.Clone(e.Rules), isLinkRule)
 	return false
 }

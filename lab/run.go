@@ -244,27 +244,5 @@ func (r *run) close() error {
 func (r *run) silence(a *actor) {
 	a.vanish()
 	r.stopActors()
-	gone := make(chan struct{})
-	go func() { a.copies.Wait(); close(gone) }()
-	for {
-		a.host.wipe()
-		select {
-		case <-gone:
-			return
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-// wipe takes away every socket that is left on the host, orphans and TIME_WAIT too.
-// It returns how many there were.
-func (h *host) wipe() (n int) {
-	socks, err := h.ns.Sockets()
-	if err != nil {
-		return 0
-	}
-	for _, s := range socks {
-		_ = h.ns.Destroy(s) // it may have gone by itself
-	}
-	return len(socks)
+	a.host.wipeUntil(a.gone())
 }

@@ -188,6 +188,48 @@ func TestLabsThatPass(t *testing.T) {
 			[[expect]]
 			client = "TIME_WAIT"
 			server = "CLOSED"`,
+		"a link that is slow and loses": `
+			seed = 3
+			[lab]
+			link = { delay = "2ms", rate = "1mbit", loss = "2%" }
+			[server]
+			script = """
+			  listen 8080
+			  accept
+			  recv eof pattern
+			  close
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  send 100KiB bytes
+			  close
+			"""
+			[[expect]]
+			client = "ESTABLISHED"
+			server = "ESTABLISHED"
+			lasts  = "300ms"
+			[[expect]]
+			client = "TIME_WAIT"`,
+		"a megabyte each way": `
+			[server]
+			script = """
+			  listen 8080
+			  accept
+			  recv eof pattern
+			  send 1000000 bytes
+			  close
+			"""
+			[client]
+			script = """
+			  connect server:8080
+			  send 1000000 bytes
+			  shutdown
+			  recv eof pattern
+			  close
+			"""
+			[[expect]]
+			client = "TIME_WAIT"`,
 		"kill": `
 			[server]
 			script = """

@@ -33,10 +33,12 @@ func (s *step) due(m *moment) bool {
 func (r *run) do(ctx context.Context, s *step) error {
 	switch s.do {
 	case "kill":
-		r.actors[s.side].kill()
+		r.kill(ctx, s.side)
 	case "restart":
-		r.actors[s.side].kill()
-		r.start(s.side)
+		r.kill(ctx, s.side)
+		if ctx.Err() == nil {
+			r.start(s.side)
+		}
 	case "destroy":
 		return r.destroy(ctx, s.side)
 	case "enable", "disable":
@@ -49,6 +51,15 @@ func (r *run) do(ctx context.Context, s *step) error {
 	return nil
 }
 
+// kill waits until the processes are dead: their sockets are the kernel's alone then.
+func (r *run) kill(ctx context.Context, side int) {
+	r.actors[side].kill()
+	select {
+	case <-r.actors[side].gone():
+	case <-ctx.Done():
+	}
+}
+
 // destroy takes all sockets of a host away as a power loss does: nothing is sent.
 // What its kernel has to say when it loses them is lost between it and the box.
 func (r *run) destroy(ctx context.Context, side int) error {
@@ -57,7 +68,7 @@ func (r *run) destroy(ctx context.Context, side int) error {
 	}
 	if a := r.actors[side]; a != nil {
 		a.vanish()
-		a.copies.Wait()
+		r.hosts[side].wipeUntil(a.gone())
 	}
 	for r.hosts[side].wipe() > 0 && sleep(ctx, time.Millisecond) {
 	}

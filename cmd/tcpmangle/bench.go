@@ -23,7 +23,7 @@ its own and gone afterwards. Ways and rounds are interleaved, and medians compar
 the ratios hold even where the numbers do not; a quiet machine helps all the same.
 
 It takes less than two minutes, with --quick less than 20 seconds.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := bench.Standard()
 			if quick {
@@ -43,22 +43,25 @@ func benchEndpointCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "endpoint",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return bench.Endpoint(os.Stdin, os.Stdout)
 		},
 	}
 }
 
-func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
-	if err := netns.Check(); err != nil {
-		return err
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(cmd, fmt.Errorf("%s takes no argument, not %q", cmd.Name(), args[0]))
 	}
+	return nil
+}
+
+func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
 	if netns.NeedUserNS() {
-		status, err := netns.Reexec(os.Args[1:])
-		if err == nil && status != exitDone {
-			err = &exitError{status}
-		}
+		return inUserNamespace()
+	}
+	if err := netns.Check(); err != nil {
 		return err
 	}
 	cfg.Endpoint = []string{"bench", "endpoint"}
@@ -81,12 +84,10 @@ func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
 type progressLine struct{ w io.Writer }
 
 func newProgressLine(w io.Writer) *progressLine {
-	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return &progressLine{w}
-		}
+	if !isTerminal(w) {
+		w = io.Discard
 	}
-	return &progressLine{io.Discard}
+	return &progressLine{w}
 }
 
 const clearLine = "\r\x1b[K"

@@ -77,7 +77,7 @@ that the rule means. TCP stays end to end, between two real kernels.`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
-	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), versionCommand())
+	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), benchCommand(), versionCommand())
 	root.AddCommand(topicCommands()...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

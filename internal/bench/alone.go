@@ -51,9 +51,9 @@ func (r *run) segments() {
 		*steady
 	}
 	boxes := []subject{
-		{oneRule, newStream1(idleRules(1))},
-		{manyRules, newStream1(idleRules(1000))},
-		{passingExact, newStream1(exactRule())},
+		{oneRule, newSteady(idleRules(1))},
+		{manyRules, newSteady(idleRules(1000))},
+		{passingExact, newSteady(exactRule())},
 	}
 	for range r.cfg.Rounds {
 		for _, s := range boxes {
@@ -93,7 +93,7 @@ type discard struct{}
 
 func (discard) Write(*engine.Emission) error { return nil }
 
-func newStream1(set *rules.Set) *steady {
+func newSteady(set *rules.Set) *steady {
 	s := &steady{
 		box:  engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0),
 		data: dataPacket(0, pingLen),
@@ -119,16 +119,13 @@ func (s *steady) pass(n int) time.Duration {
 	return time.Since(start)
 }
 
-// memoryConns is how many connections the memory of one is measured by.
-const memoryConns = 100_000
-
 // memory measures what a Box keeps for a connection, by the heap.
 func (r *run) memory() {
 	for name, set := range map[string]*rules.Set{tracked: idleRules(10), trackedRule: exactRule()} {
 		before := heap()
 		box := engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0)
-		openConns(box, 0, memoryConns)
-		r.add(name, Memory, float64(heap()-before)/memoryConns)
+		openConns(box, 0, r.cfg.Idle)
+		r.add(name, Memory, float64(heap()-before)/float64(r.cfg.Idle))
 		runtime.KeepAlive(box)
 	}
 }

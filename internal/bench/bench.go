@@ -15,6 +15,9 @@ type Config struct {
 	// and HeldFor how long each.
 	Held    int
 	HeldFor time.Duration
+	// Idle is how many idle connections Box100k tracks besides the load, and a
+	// connection's memory is measured by.
+	Idle int
 	// Conns is the larger of the tables whose lookups are compared, and Alone how many
 	// segments are measured on a Box alone in each round.
 	Conns int
@@ -27,7 +30,7 @@ type Config struct {
 
 // Standard takes less than two minutes.
 func Standard() Config {
-	return Config{Rounds: 5, Measure: 400 * time.Millisecond, Held: 10_000, HeldFor: time.Second, Conns: 1_000_000, Alone: 200_000}
+	return Config{Rounds: 5, Measure: 400 * time.Millisecond, Held: 10_000, HeldFor: time.Second, Idle: 100_000, Conns: 1_000_000, Alone: 200_000}
 }
 
 // Quick takes less than twenty seconds; its medians are of three rounds.

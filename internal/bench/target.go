@@ -100,9 +100,12 @@ func (r *Report) judge(t *target) Row {
 
 // unmeasured is the row of a target for which something is missing.
 func (row Row) unmeasured(r *Report, subject string) Row {
-	row.Note = subject + " was not measured"
-	if why := r.Absent[subject]; why != "" {
+	switch why := r.Absent[subject]; {
+	case row.Note != "": // there is no target either
+	case why != "":
 		row.Note = why
+	default:
+		row.Note = subject + " was not measured"
 	}
 	return row
 }

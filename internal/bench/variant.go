@@ -47,7 +47,7 @@ var variants = []variant{
 	{Box10, allTraffic, openBox(offloadStage, engine.Config{Rules: idleRules(10)}, 0)},
 	{Box1000, []traffic{bulkOne, roundTrip, connecting}, openBox(offloadStage, engine.Config{Rules: idleRules(1000)}, 0)},
 	{BoxExact, allTraffic, openBox(offloadStage, engine.Config{Rules: exactRule()}, 0)},
-	{Box100k, []traffic{bulkOne, roundTrip, connecting}, openBox(offloadStage, engine.Config{}, 100_000)},
+	{Box100k, []traffic{bulkOne, roundTrip, connecting}, openCrowdedBox},
 	{BoxPlain, allTraffic, openBox(plainStage, engine.Config{}, 0)},
 	{Toxiproxy, allTraffic, openProxy(toxiproxyKind)},
 	{HAProxy, allTraffic, openProxy(haproxyKind)},
@@ -76,6 +76,10 @@ func openBox(kind stageKind, cfg engine.Config, conns int) func(*run) (*way, err
 		}
 		return &way{s.client, s.server, netip.AddrPortFrom(serverAddr, serverPort), os.Getpid(), b.close}, nil
 	}
+}
+
+func openCrowdedBox(r *run) (*way, error) {
+	return openBox(offloadStage, engine.Config{}, r.cfg.Idle)(r)
 }
 
 func openProxy(kind proxyKind) func(*run) (*way, error) {

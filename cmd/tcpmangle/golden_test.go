@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Calls whose every byte is kept, silence included.
+var calls = []struct {
+	name   string
+	args   string
+	status int
+}{
+	// Help, of each command and topic.
+	{"nothing", "", 0},
+	{"help", "help", 0},
+	{"help-help", "help help", 0},
+	{"help-lab", "help lab", 0},
+	{"help-check", "check --help", 0},
+	{"help-play", "play -h", 0},
+	{"help-replay", "help replay", 0},
+	{"help-version", "help version", 0},
+	{"topic-rules", "help rules", 0},
+	{"topic-kinds", "help kinds", 0},
+	{"topic-actions", "help actions", 0},
+
+	// Mistakes in the call.
+	{"unknown-command", "chek testdata/good.toml", 2},
+	{"unknown-command-far", "frobnicate", 2},
+	{"unknown-topic", "help frobnicate", 2},
+	{"unknown-topic-below", "help lab frobnicate", 2},
+	{"unknown-flag", "--frobnicate", 2},
+	{"unknown-flag-of-command", "check --jsn testdata/good.toml", 2},
+	{"version-argument", "version 1", 2},
+	{"check-nothing", "check", 2},
+	{"check-unreadable", "check testdata/good.toml testdata/nowhere.toml", 2},
+	{"check-empty-folder", "check testdata/golden", 2},
+	{"play-nothing", "play", 2},
+	{"play-unreadable", "play testdata/nowhere.ladder", 2},
+	{"play-seed", "play --seed -1 testdata/pass.ladder", 2},
+	{"lab-nothing", "lab", 2},
+	{"lab-unreadable", "lab testdata/nowhere.toml", 2},
+	{"lab-rules-only", "lab testdata/good.toml", 2},
+	{"lab-folder-without-labs", "lab testdata/folder", 2},
+	{"lab-ip", "lab --ip 5 testdata/exchange.toml", 2},
+	{"lab-repeat", "lab --repeat 0 testdata/exchange.toml", 2},
+	{"lab-seed", "lab --seed x testdata/exchange.toml", 2},
+	{"lab-offload", "lab --offload maybe testdata/exchange.toml", 2},
+	{"lab-events-of-two", "lab --events - testdata/exchange.toml testdata/exchange.toml", 2},
+	{"lab-pcap-of-two", "lab --pcap x.pcapng --repeat 2 testdata/exchange.toml", 2},
+	{"lab-mistakes-of-two", "lab testdata/late-fin.toml testdata/syntax.toml", 2},
+	{"replay-nothing", "replay", 2},
+	{"replay-no-rules", "replay testdata/nowhere.pcapng", 2},
+	{"replay-rules-missing", "replay testdata/nowhere.pcapng -f", 2},
+	{"replay-unreadable", "replay -f testdata/good.toml testdata/nowhere.pcapng", 2},
+	{"replay-no-capture", "replay -f testdata/good.toml testdata/good.toml", 2},
+	{"replay-mistakes", "replay -f testdata/late-fin.toml testdata/nowhere.pcapng", 2},
+
+	// Files.
+	{"check-good", "check testdata/good.toml", 0},
+	{"check-good-json", "check --json testdata/good.toml", 0},
+	{"check-lab", "check testdata/exchange.toml", 0},
+	{"check-folder", "check testdata/folder", 0},
+	{"check-bad", "check testdata/late-fin.toml", 2},
+	{"check-many-bad", "check testdata/many-bad.toml", 2},
+	{"check-many-bad-json", "check --json testdata/many-bad.toml", 2},
+	{"check-good-among-bad", "check testdata/good.toml testdata/late-fin.toml testdata/syntax.toml", 2},
+	{"play-pass", "play testdata/pass.ladder", 0},
+	{"play-pass-verbose", "play -v testdata/pass.ladder", 0},
+	{"play-fail", "play testdata/pass.ladder testdata/fail.ladder", 1},
+	{"play-json", "play --seed 3 --json testdata/pass.ladder testdata/fail.ladder", 1},
+	{"play-bad", "play testdata/pass.ladder testdata/bad.ladder", 2},
+}
+
+func TestCalls(t *testing.T) {
+	for _, c := range calls {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := tcpmangle(t, strings.Fields(c.args)...)
+			o.wants(t, c.status)
+			golden(t, c.name, session("tcpmangle "+c.args, o))
+		})
+	}
+}
+
+// session writes a call and its outcome as one text.
+func session(call string, o outcome) string {
+	return fmt.Sprintf("$ %s\n%s--- standard error\n%s--- exit status %d\n", strings.TrimSpace(call), o.stdout, o.stderr, o.status)
+}
+
+// Each golden file belongs to a call: none outlives it.
+func TestGoldenFilesAreUsed(t *testing.T) {
+	used := map[string]bool{}
+	for _, c := range calls {
+		used[c.name+".txt"] = true
+	}
+	files, _ := filepath.Glob("testdata/golden/*")
+	for _, f := range files {
+		if !used[filepath.Base(f)] {
+			t.Errorf("no call writes %s", f)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	o := tcpmangle(t, "version")
+	o.wants(t, 0)
+	if want := regexp.MustCompile(`^tcpmangle devel( \([0-9a-f]{12}\))?, go1\.\S+\n$`); !want.MatchString(o.stdout) || o.stderr != "" {
+		t.Errorf("got %q and %q, want %v and silence", o.stdout, o.stderr, want)
+	}
+}
+
+func TestCompletionKnowsTheTopics(t *testing.T) {
+	o := tcpmangle(t, "__complete", "help", "")
+	o.wants(t, 0)
+	has(t, "completion", o.stdout, "lab\n", "rules\n", "kinds\n", "actions\n")
+}

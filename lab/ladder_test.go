@@ -1,0 +1,242 @@
+package lab
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares with a file in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+// A tale makes up the events of a connection.
+type tale struct {
+	events []engine.Event
+	now    time.Duration
+	conn   uint64
+	name   string // of the tuple
+	states [2]conntrack.State
+}
+
+func (s *tale) add(e engine.Event) {
+	t := tupleNamed(s.name)
+	e.Time, e.Conn, e.Incarnation, e.Client, e.Server = s.now, s.conn, 1, t[0], t[1]
+	e.ClientState, e.ServerState = s.states[0], s.states[1]
+	s.events = append(s.events, e)
+}
+
+func (s *tale) open(name string) {
+	s.conn++
+	s.name, s.states = name, [2]conntrack.State{}
+	s.add(engine.Event{Type: engine.EventOpen})
+}
+
+// state moves an endpoint, as a cause does.
+func (s *tale) state(d conntrack.Dir, to conntrack.State, cause string) {
+	from := s.states[d]
+	s.states[d] = to
+	s.add(engine.Event{Type: engine.EventState, Endpoint: d, FromState: from, Cause: cause})
+}
+
+func (s *tale) segment(d conntrack.Dir, flags string, seq, ack uint32, n int, more func(e *engine.Event)) {
+	e := engine.Event{Type: engine.EventSegment, From: d, FromSide: int(d), Flags: flags, Seq: seq, Ack: ack, Len: n}
+	if n > 0 {
+		e.Kinds = conntrack.KindsOf(conntrack.KindData)
+	}
+	if more != nil {
+		more(&e)
+	}
+	s.now += time.Millisecond
+	s.add(e)
+}
+
+func by(v engine.Verdict, rules ...string) func(*engine.Event) {
+	return func(e *engine.Event) { e.Verdict, e.Rules = v, rules }
+}
+
+const (
+	toServer = conntrack.FromClient
+	toClient = conntrack.FromServer
+)
+
+// aTale has one of everything that a ladder shows.
+func aTale() *Result {
+	s := &tale{now: time.Second}
+	s.open("a")
+	s.state(toServer, conntrack.SynSent, "sent")
+	s.state(toClient, conntrack.SynRcvd, "delivered")
+	s.now -= time.Millisecond // what a segment does stands on its row
+	s.segment(toServer, "S", 0, 0, 0, nil)
+	s.states[0] = conntrack.Established
+	s.segment(toClient, "SA", 0, 1, 0, nil)
+	s.states[1] = conntrack.Established
+	s.segment(toServer, "A", 1, 1, 0, nil)
+	for i := range uint32(12) {
+		s.segment(toServer, "A", 1+i*1448, 1, 1448, nil)
+		if i%4 == 3 {
+			s.segment(toClient, "A", 1, 1+(i+1)*1448, 0, nil)
+		}
+	}
+	s.segment(toServer, "PA", 17377, 1, 100, by(engine.Drop, "lose"))
+	s.add(engine.Event{Type: engine.EventRule, Rules: []string{"twice"}, Action: "duplicate"})
+	s.segment(toServer, "PA", 17377, 1, 100, by(engine.Pass, "twice"))
+	s.segment(toServer, "PA", 17377, 1, 100, by(engine.Forged, "twice"))
+	s.segment(toClient, "PA", 1, 17477, 4, by(engine.Delay, "slow"))
+	s.segment(toClient, "PA", 1, 17477, 4, func(e *engine.Event) {
+		e.Type, e.Verdict, e.Rules = engine.EventDeliver, engine.Delay, []string{"slow"}
+	})
+	s.states[1] = conntrack.FinWait1
+	s.segment(toClient, "FA", 5, 17477, 0, by(engine.Hold, "keep"))
+	s.states[0] = conntrack.Closed
+	s.segment(toClient, "R", 5, 0, 0, by(engine.Forged, "kill"))
+	s.segment(toClient, "FA", 5, 17477, 0, func(e *engine.Event) { e.Verdict, e.Reason = engine.Drop, "link" })
+	s.now += time.Second
+	s.state(toClient, conntrack.Closed, "timer")
+	for _, name := range []string{"b", "c"} {
+		s.now += time.Millisecond
+		s.open(name)
+		s.states[0] = conntrack.SynSent
+		s.segment(toServer, "S", 0, 0, 0, by(engine.Drop, "lose"))
+	}
+	talked := tupleNamed("a")
+	return &Result{
+		File: "tale.toml", Title: "A tale", IP: 4, Offload: true, Seed: 7, Duration: 2 * time.Second,
+		Expectations: []Expectation{
+			{Text: "client CLOSED", OK: true, At: 20 * time.Millisecond},
+			{Text: "server TIME_WAIT within 1s", Why: "at 1.001s client CLOSED, server CLOSED"},
+		},
+		Problems: []string{"rule never never fired; no segment came by"},
+		Rules: []engine.RuleReport{
+			{Name: "lose", Fired: 3, Enabled: true}, {Name: "twice", Fired: 1, Enabled: true},
+			{Name: "never", Enabled: true, WhyNot: "no segment came by"}, {Name: "asleep"}, {Name: "perhaps", Enabled: true, Optional: true},
+		},
+		Agreement: Agreement{
+			Compared: 200, Agreed: 150, Longest: 250 * time.Millisecond,
+			Differences: []Difference{{talked[0], talked[1], "server", conntrack.LastAck, conntrack.CloseWait, 1500 * time.Millisecond, 250 * time.Millisecond}},
+			Silent:      []SilentEnd{{talked[0], talked[1], "server", conntrack.FinWait1, 2 * time.Second}},
+		},
+		Client: Side{Output: []Line{{time.Second, 1, "script", "connect server:8080"}}},
+		Server: Side{
+			Errors: []ScriptError{{1100 * time.Millisecond, 1, "EPIPE", "line 3: send x: EPIPE", true}},
+			Exits:  []Exit{{2 * time.Second, 1, 0, false}},
+		},
+		Events: s.events, began: time.Second, talked: &talked,
+		listened: [2]map[uint16]bool{{}, {8080: true}},
+	}
+}
+
+func TestWriteText(t *testing.T) {
+	var text bytes.Buffer
+	if err := aTale().WriteText(&text, false); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "tale.txt", text.Bytes())
+}
+
+// Colour changes nothing but colour.
+func TestWriteTextInColor(t *testing.T) {
+	var text bytes.Buffer
+	if err := aTale().WriteText(&text, true); err != nil {
+		t.Fatal(err)
+	}
+	bare := text.String()
+	for _, code := range []string{green, red, yellow, plain} {
+		if !strings.Contains(bare, code) {
+			t.Errorf("nothing in colour %q", code)
+		}
+		bare = strings.ReplaceAll(bare, code, "")
+	}
+	if want := render(aTale()); bare != want {
+		t.Errorf("got\n%s\nwant\n%s", bare, want)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	var line, indented bytes.Buffer
+	if err := aTale().WriteJSON(&line); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(line.String(), "\n") != 1 {
+		t.Errorf("not one line: %s", line.String())
+	}
+	if err := json.Indent(&indented, line.Bytes(), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "tale.json", indented.Bytes())
+}
+
+// Lists are empty rather than null.
+func TestWriteJSONOfNothing(t *testing.T) {
+	var line bytes.Buffer
+	if err := (&Result{}).WriteJSON(&line); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(line.String(), "null") {
+		t.Errorf("got %s", line.String())
+	}
+}
+
+func TestWriteJUnit(t *testing.T) {
+	var text bytes.Buffer
+	good := &Result{File: "good.toml", IP: 6, Pass: true, Expectations: []Expectation{{Text: "client CLOSED", OK: true}}}
+	if err := WriteJUnit(&text, []*Result{aTale(), good}); err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Suites []struct {
+			Name     string `xml:"name,attr"`
+			Tests    int    `xml:"tests,attr"`
+			Failures int    `xml:"failures,attr"`
+			Output   string `xml:"system-out"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(text.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	if len(back.Suites) != 2 || back.Suites[0].Tests != 3 || back.Suites[0].Failures != 2 ||
+		back.Suites[1].Name != "good.toml (IPv6)" || back.Suites[1].Tests != 2 || back.Suites[1].Failures != 0 {
+		t.Errorf("got %+v", back.Suites)
+	}
+	if back.Suites[0].Output != render(aTale()) {
+		t.Error("the text of the result is not in it")
+	}
+}
+
+// The rules that the base path is made of are seen nowhere.
+func TestLinkIsNobodysRule(t *testing.T) {
+	o := newObserver(addresses[4][0], nil, false)
+	tell := func(e engine.Event) { o.hear(&e) }
+	tell(engine.Event{Type: engine.EventRule, Rules: []string{"link:delay"}, Action: "delay"})
+	tell(engine.Event{Type: engine.EventSegment, Verdict: engine.Delay, Rules: []string{"mine", "link:delay"}})
+	tell(engine.Event{Type: engine.EventSegment, Verdict: engine.Drop, Rules: []string{"link:loss"}, Reason: "rule:link:loss"})
+	events, _ := o.recorded()
+	if len(events) != 2 || strings.Join(events[0].Rules, " ") != "mine" || len(events[1].Rules) != 0 || events[1].Reason != "link" {
+		t.Errorf("got %+v", events)
+	}
+}
