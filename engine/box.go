@@ -42,6 +42,8 @@ type Box struct {
 	side    int         // where it came in
 	journey Journey
 	seg     conntrack.Segment // the one on its journey
+	leaving wire.Packet       // what leaves after it has waited
+	left    conntrack.Segment // of leaving
 	run     run
 	after   []pending // what is to leave after the segment in hand
 
@@ -218,8 +220,8 @@ func (b *Box) segment(c *conntrack.Conn, d conntrack.Dir, f *flow, place int, s 
 	b.stats.Segments++
 	f.sent[d].note(j)
 	b.walk(j)
-	b.stats.Verdicts[j.verdict]++
 	b.carryOut(j)
+	b.stats.Verdicts[j.verdict]++
 	b.release(j)
 	b.emitAfter(j)
 }

@@ -9,107 +9,98 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
+// A fate is what becomes of a segment that leaves, now or later.
+type fate struct {
+	verdict Verdict
+	due     time.Duration // 0: now
+	rule    *rule         // nil if it only has to keep its order
+}
+
 // A run is a stretch of virtual segments of the packet in hand that leave
 // together, since they are neighbours and have met one fate.
 type run struct {
+	fate
 	from, to int // empty if equal
-}
-
-// A wait is a segment that is held or delayed.
-type wait struct {
-	buf     *Buf // one segment, or any packet, complete
-	conn    uint32
-	ordinal uint64
-	dir     conntrack.Dir
-	side    int // where it came in
-	rule    *rule
-	arrival uint64
-	hold    *holdSpec // nil: delayed
-	leader  uint32    // place + 1 of the held segment that it stands behind, or 0
-	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
-	span    seq.Range // the sequence space it occupies
-	verdict Verdict   // Pass if it only has to keep its order
-	maker   maker     // makes the packet when it is due, in place of buf
-	target  conntrack.Dir
-	raw     bool // not a segment of a connection
-	fit     bool // see pending
-}
-
-// A ticket calls a wait at its due time.
-type ticket struct{ place, ticket uint32 }
-
-// pending is what a fault lets leave besides the segment itself.
-type pending struct {
-	buf   *Buf  // a packet, or
-	maker maker // what makes it when it leaves, towards
-	to    conntrack.Dir
-	after time.Duration
-	fit   bool // move its numbers to where its receiver waits, as it leaves
-	rule  *rule
-}
-
-// A maker forges a packet at the moment it leaves, when the numbers of its
-// target are known. It returns nil if there is nothing to be made.
-type maker interface {
-	make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf
+	conn     *conntrack.Conn
+	dir      conntrack.Dir
 }
 
 // carryOut does with the segment in hand what was decided (6).
 func (b *Box) carryOut(j *Journey) {
-	d := j.Dir
+	if b.crowded(j) {
+		b.overflow(j, tooMuchWaits)
+		j.verdict, j.reason = Drop, LossQueue.String()
+	}
 	switch j.verdict {
-	case Pass:
-		if j.late > 0 {
-			j.flow.order[d] = max(j.flow.order[d], b.now+j.late)
-		}
-		if due := j.flow.order[d]; due > b.now {
-			b.tapSent(j)
-			b.flush()
-			b.wait(j, due)
-			break
-		}
-		if b.run.to != j.place {
-			b.flush()
-			b.run.from = j.place
-		}
-		b.run.to = j.place + 1
-		b.table.Delivered(b.now, j.Conn, d, j.Seg)
-		b.tapBoth(j)
-	case Delay:
-		b.tapSent(j)
-		due := max(j.due+j.late, j.flow.order[d])
-		if j.keep {
-			j.flow.order[d] = due
-		}
-		b.flush()
-		b.wait(j, due)
+	case Pass, Delay:
+		b.join(j, j.fate())
 	case Hold:
-		b.tapSent(j)
 		b.flush()
 		b.holdBack(j)
+		b.tapSent(j)
 	case Drop:
 		b.tapSent(j)
 	}
 	b.segmentEvent(j)
 }
 
-// flush writes the run of passing segments that has gathered. The endpoints
-// have been told already: deciding to let a segment go and writing it happen
-// in one step of the Box.
+// fate is when and as what a passing or delayed segment leaves. Nothing that
+// keeps order leaves before what went before it.
+func (j *Journey) fate() fate {
+	order := &j.flow.order[j.Dir]
+	switch {
+	case j.verdict == Delay:
+		due := max(j.due+j.late, *order)
+		if j.keep {
+			*order = due
+		}
+		return fate{Delay, due, j.rule}
+	case j.late > 0:
+		*order = max(*order, j.Now+j.late)
+		return fate{Pass, *order, j.rule}
+	case *order > j.Now:
+		return fate{verdict: Pass, due: *order}
+	}
+	return fate{verdict: Pass}
+}
+
+// join adds the segment in hand to the run before it, or begins one.
+func (b *Box) join(j *Journey, f fate) {
+	if b.run.from == b.run.to || b.run.to != j.place || b.run.fate != f {
+		b.flush()
+		b.run = run{fate: f, from: j.place, conn: j.Conn, dir: j.Dir}
+	}
+	b.run.to = j.place + 1
+	if f.due > 0 {
+		b.tapSent(j)
+		return
+	}
+	// Deciding to let a segment go and writing it happen in one step of the Box.
+	b.table.Delivered(b.now, j.Conn, j.Dir, j.Seg)
+	b.tapBoth(j)
+}
+
+// flush lets the run go that has gathered: out, or into the queue.
 func (b *Box) flush() {
 	r := b.run
 	b.run = run{}
-	if r.from == r.to {
-		return
-	}
-	if r.from == 0 && r.to == b.packet.Segments() {
+	switch {
+	case r.from == r.to:
+	case r.due > 0:
+		b.putAside(&r)
+	case r.from == 0 && r.to == b.packet.Segments():
 		b.passWhole()
-		return
+	default:
+		b.writePart(&b.packet, b.buf.Header, 1-b.side, r.from, r.to)
 	}
-	n, body, gso := b.packet.Slice(b.head[:], r.from, r.to)
-	b.out = Emission{Side: 1 - b.side, Head: b.head[:n], Body: body}
-	b.out.Header = partHeader(b.buf.Header, gso)
-	b.write(&b.out)
+}
+
+// writePart writes the virtual segments [from, to) of a packet that came with
+// the header h. The payload is neither copied nor touched.
+func (b *Box) writePart(p *wire.Packet, h tunnel.Header, side, from, to int) bool {
+	n, body, gso := p.Slice(b.head[:], from, to)
+	b.out = Emission{Side: side, Header: partHeader(h, gso), Head: b.head[:n], Body: body}
+	return b.write(&b.out)
 }
 
 // partHeader is the header of a part of a packet that came with h.
@@ -118,6 +109,11 @@ func partHeader(h tunnel.Header, gso int) tunnel.Header {
 		h.GSOType, h.GSOSize = tunnel.GSONone, 0
 	}
 	return h
+}
+
+// spanOf is the sequence space of the virtual segments [from, to) of a packet.
+func spanOf(p *wire.Packet, from, to int) seq.Range {
+	return seq.Range{From: p.At(from).Seq, To: p.At(to - 1).End()}
 }
 
 // write gives a packet to the output and counts it if it is refused.
@@ -149,236 +145,4 @@ func (b *Box) writeFinished(e *Emission) bool {
 	}
 	one.Free()
 	return ok
-}
-
-// wait puts the segment in hand aside until due. A full queue loses it.
-func (b *Box) wait(j *Journey, due time.Duration) (place uint32, ok bool) {
-	if b.pool.Held() > b.cfg.MaxWaitBytes {
-		b.overflow(j)
-		return 0, false
-	}
-	w := wait{
-		buf: j.copySegment(), conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir,
-		side: b.side, rule: j.rule, verdict: j.verdict, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
-	}
-	return b.enqueue(w, due), true
-}
-
-// never is a due time for what only an event lets go.
-const never = time.Duration(-1)
-
-func (b *Box) enqueue(w wait, due time.Duration) (place uint32) {
-	if last := len(b.freeWaits) - 1; last >= 0 {
-		place = b.freeWaits[last]
-		b.freeWaits = b.freeWaits[:last]
-	} else {
-		place = uint32(len(b.waits))
-		b.waits = append(b.waits, wait{})
-	}
-	b.arrivals++
-	w.ticket, w.arrival = b.waits[place].ticket, b.arrivals
-	b.waits[place] = w
-	if due != never {
-		b.queue.Push(due, ticket{place, w.ticket})
-	}
-	b.stats.Waiting++
-	return place
-}
-
-// settle takes a wait out; its buffer goes to the caller.
-func (b *Box) settle(place uint32) wait {
-	w := b.waits[place]
-	b.waits[place] = wait{ticket: w.ticket + 1}
-	b.freeWaits = append(b.freeWaits, place)
-	b.stats.Waiting--
-	return w
-}
-
-// lose ends a wait without an emission.
-func (b *Box) lose(place uint32, why Loss) {
-	w := b.settle(place)
-	b.stats.Losses[why]++
-	if w.buf != nil {
-		w.buf.Free()
-	}
-}
-
-// Next is when Advance has something to do; ok is false if never.
-func (b *Box) Next() (at time.Duration, ok bool) {
-	at, ok = b.queue.Next()
-	if timer, armed := b.table.NextTimer(); armed && (!ok || timer < at) {
-		return timer, true
-	}
-	return at, ok
-}
-
-// NextEmission is when the next packet that waits is due; ok is false if none
-// waits for a time. Unlike Next it leaves the timers of connections out.
-func (b *Box) NextEmission() (at time.Duration, ok bool) { return b.queue.Next() }
-
-// maxExpire bounds the timers of connections that run out in one step.
-const maxExpire = 256
-
-// Advance lets out what is due, and the timers of connections run out.
-func (b *Box) Advance(now time.Duration) {
-	b.now = now
-	for {
-		t, _, ok := b.queue.Pop(now)
-		if !ok {
-			break
-		}
-		if w := &b.waits[t.place]; w.ticket == t.ticket {
-			b.expired(t.place)
-		}
-	}
-	b.table.Expire(now, maxExpire)
-}
-
-// expired: the due time of a delayed segment, or the timeout of a held one.
-func (b *Box) expired(place uint32) {
-	if b.waits[place].hold != nil {
-		b.timedOut(place)
-		return
-	}
-	b.leave(b.settle(place))
-}
-
-// flowAt is the flow that a wait belongs to: that of its connection, or of a
-// later incarnation which has taken over what was held.
-func (b *Box) flowAt(w *wait) *flow {
-	c, _ := b.connOf(w)
-	if c == nil {
-		return nil
-	}
-	return b.flowOf(c)
-}
-
-// connOf is the current connection on a wait's 4-tuple.
-func (b *Box) connOf(w *wait) (*conntrack.Conn, conntrack.Dir) {
-	if w.buf == nil {
-		if c := b.table.At(int(w.conn)); c != nil && c.Ordinal() == w.ordinal {
-			return c, w.dir
-		}
-		return nil, 0
-	}
-	var p wire.Packet
-	if p.Parse(w.buf.Bytes(), 0, false) != wire.OK {
-		return nil, 0
-	}
-	return b.table.FindPacket(&p)
-}
-
-// leave lets out what has waited, or was forged, and tells its receiver.
-func (b *Box) leave(w wait) {
-	if w.maker != nil {
-		b.leaveForged(w)
-		return
-	}
-	defer w.buf.Free()
-	var p wire.Packet
-	out := Emission{Side: 1 - w.side, Header: w.buf.Header, Head: w.buf.Bytes()}
-	if w.raw || p.Parse(w.buf.Bytes(), 0, false) != wire.OK {
-		b.write(&out)
-		return
-	}
-	c, d := b.table.FindPacket(&p)
-	if w.fit && c != nil {
-		fitIntoWindow(&p, c.End(d.Peer()))
-	}
-	s := conntrack.Read(&p).With(p.At(0))
-	if !b.write(&out) || c == nil {
-		return
-	}
-	if w.verdict == Forged {
-		b.stats.Verdicts[Forged]++
-	}
-	b.table.Delivered(b.now, c, d, &s)
-	b.tapDelivered(&w, c, d, w.buf.Bytes())
-	b.leaveEvent(&w, c, d, &s, p.Flags())
-}
-
-// leaveForged makes a packet now that it is due, and lets it out.
-func (b *Box) leaveForged(w wait) {
-	c, _ := b.connOf(&w)
-	if c == nil {
-		return
-	}
-	buf := w.maker.make(b, c, w.target)
-	if buf == nil {
-		return
-	}
-	w.maker, w.buf = nil, buf
-	w.side = c.Side(w.target.Peer())
-	w.dir = w.target.Peer()
-	b.leave(w)
-}
-
-// emitAfter lets out what faults have added to the segment in hand.
-func (b *Box) emitAfter(j *Journey) {
-	if len(b.after) == 0 {
-		return
-	}
-	b.flush()
-	for i := range b.after {
-		p := &b.after[i]
-		w := wait{
-			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, fit: p.fit,
-			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
-		}
-		if p.after == 0 {
-			b.leave(w)
-		} else if b.pool.Held() > b.cfg.MaxWaitBytes {
-			b.overflow(j)
-			if w.buf != nil {
-				w.buf.Free()
-			}
-		} else {
-			b.enqueue(w, b.now+p.after)
-		}
-	}
-	b.after = b.after[:0]
-}
-
-// aboutConnection takes an ICMP error about a TCP segment: rules for the kind
-// icmp may delay or drop it.
-func (b *Box) aboutConnection() {
-	b.stats.Others[wire.ICMPError]++
-	e, ok := wire.ParseICMPError(b.buf.Bytes())
-	if !ok {
-		b.passWhole()
-		return
-	}
-	// Its sender is a host behind this device; the segment it quotes came from the other.
-	c, d := b.table.Find(e.Src, e.Dst)
-	if c == nil || b.flowOf(c) == nil {
-		b.passWhole()
-		return
-	}
-	b.seg = conntrack.Segment{Seq: e.Seq}
-	j := &b.journey
-	*j = Journey{
-		Now: b.now, Conn: c, Dir: d.Peer(), Seg: &b.seg, Kinds: conntrack.KindsOf(conntrack.KindICMP),
-		box: b, flow: b.flowOf(c), packet: &b.packet, fired: j.fired[:0],
-	}
-	b.walk(j)
-	switch j.verdict {
-	case Pass:
-		b.passWhole()
-	case Delay, Hold:
-		due := j.due
-		if j.verdict == Hold {
-			due = j.Now + j.hold.timeoutOr(time.Second)
-		}
-		b.enqueue(wait{buf: b.copyPacket(), side: b.side, rule: j.rule, verdict: j.verdict, raw: true}, due)
-	}
-	b.segmentEvent(j)
-	b.emitAfter(j)
-}
-
-// copyPacket is the packet in hand, as it came.
-func (b *Box) copyPacket() *Buf {
-	copied := b.pool.Get(b.buf.n)
-	copied.Set(b.buf.Bytes())
-	copied.Header = b.buf.Header
-	return copied
 }

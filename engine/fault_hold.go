@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -135,13 +136,12 @@ func (b *Box) holdBack(j *Journey) {
 	if j.hold.Timeout > 0 && j.leader == 0 {
 		due = j.Now + j.hold.Timeout
 	}
-	place, ok := b.wait(j, due)
-	if !ok {
-		return
+	w := wait{
+		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.rule,
+		verdict: Hold, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()}, hold: j.hold, leader: j.leader,
 	}
-	w := &b.waits[place]
-	w.hold, w.leader = j.hold, j.leader
-	j.flow.held = append(j.flow.held, place)
+	w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	j.flow.held = append(j.flow.held, b.enqueue(w, due))
 }
 
 // release lets go what the segment in hand was waited for.

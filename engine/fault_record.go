@@ -36,7 +36,7 @@ func (f *recordFault) Apply(j *Journey) {
 	if old, ok := b.recordings[k]; ok {
 		old.buf.Free()
 	} else if len(b.recordings) >= maxRecordings {
-		b.overflow(j)
+		b.overflow(j, "too much is recorded")
 		return
 	}
 	b.recordings[k] = recording{j.copySegment(), b.side}

@@ -48,7 +48,7 @@ func (b *Box) segmentEvent(j *Journey) {
 }
 
 // leaveEvent tells of a segment that leaves later, or that nobody has sent.
-func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment, f wire.Flags) {
+func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) {
 	if !b.watched(c) {
 		return
 	}
@@ -85,12 +85,12 @@ func (n *flagNames) name(f wire.Flags) string {
 	return n[i]
 }
 
-// overflow tells that the segment in hand could not be kept.
-func (b *Box) overflow(j *Journey) {
+// overflow tells that the segment in hand, or what was to leave after it, cannot
+// be kept.
+func (b *Box) overflow(j *Journey, detail string) {
 	b.stats.Losses[LossQueue]++
-	j.reason = LossQueue.String()
 	if b.watched(j.Conn) {
-		b.event(j.Conn, Event{Type: EventOverflow, Reason: j.reason, Detail: "too much is held or delayed"})
+		b.event(j.Conn, Event{Type: EventOverflow, Reason: LossQueue.String(), Detail: detail})
 	}
 }
 
@@ -117,7 +117,7 @@ func (b *Box) tapBoth(j *Journey) {
 }
 
 // tapDelivered shows what leaves later, or is forged, where it arrives.
-func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, data []byte) {
+func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, place int) {
 	if b.cfg.Tap == nil {
 		return
 	}
@@ -125,7 +125,8 @@ func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, data []b
 	if w.rule != nil {
 		names = w.rule.names
 	}
-	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), data, b.comment(c, w.verdict, names))
+	b.scratch = b.leaving.Materialize(place, b.scratch[:0])
+	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), b.scratch, b.comment(c, w.verdict, names))
 }
 
 // comment is what a capture says of a packet that the box touched.

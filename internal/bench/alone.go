@@ -46,27 +46,15 @@ func (r *run) alone(ctx context.Context) error {
 
 // segments measures what a passing segment costs, and whether it allocates.
 func (r *run) segments() {
-	type subject struct {
-		name string
-		*steady
-	}
-	boxes := []subject{
-		{oneRule, newSteady(idleRules(1))},
-		{manyRules, newSteady(idleRules(1000))},
-		{passingExact, newSteady(exactRule())},
-	}
+	n := r.cfg.Alone
+	one, many, exact := newSteady(idleRules(1)), newSteady(idleRules(1000)), newSteady(exactRule())
 	for range r.cfg.Rounds {
-		for _, s := range boxes {
-			r.add(s.name, SegmentCost, float64(s.pass(r.cfg.Alone))/float64(r.cfg.Alone))
-		}
+		r.add(oneRule, SegmentCost, float64(one.pass(n))/float64(n))
+		r.add(manyRules, SegmentCost, float64(many.pass(n))/float64(n))
+		r.add(passingExact, SegmentCost, float64(exact.pass(n))/float64(n))
 	}
-	for _, s := range boxes[1:] {
-		name := passing
-		if s.name == passingExact {
-			name = passingExact
-		}
-		r.add(name, Allocations, mallocs(func() { s.pass(r.cfg.Alone) })/float64(r.cfg.Alone))
-	}
+	r.add(passing, Allocations, mallocs(func() { many.pass(n) })/float64(n))
+	r.add(passingExact, Allocations, mallocs(func() { exact.pass(n) })/float64(n))
 }
 
 // mallocs is how many allocations f makes. Other goroutines count too: those of
@@ -119,15 +107,20 @@ func (s *steady) pass(n int) time.Duration {
 	return time.Since(start)
 }
 
-// memory measures what a Box keeps for a connection, by the heap.
+// memory measures what a Box keeps for a connection.
 func (r *run) memory() {
-	for name, set := range map[string]*rules.Set{tracked: idleRules(10), trackedRule: exactRule()} {
-		before := heap()
-		box := engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0)
-		openConns(box, 0, r.cfg.Idle)
-		r.add(name, Memory, float64(heap()-before)/float64(r.cfg.Idle))
-		runtime.KeepAlive(box)
-	}
+	r.add(tracked, Memory, bytesOf(idleRules(10), r.cfg.Idle))
+	r.add(trackedRule, Memory, bytesOf(exactRule(), r.cfg.Idle))
+}
+
+// bytesOf is the heap that a Box takes for each of n connections.
+func bytesOf(set *rules.Set, n int) float64 {
+	before := heap()
+	box := engine.NewBox(engine.BoxConfig{Rules: set, Output: discard{}}, 0)
+	openConns(box, 0, n)
+	grown := heap() - before
+	runtime.KeepAlive(box)
+	return float64(grown) / float64(n)
 }
 
 // heap is the bytes of live objects.
@@ -138,16 +131,23 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// lookups compares a table that fits into a cache with one that does not.
+// lookups compares a table that fits into a cache with one that does not. Any of
+// its connections may be the next; or few are busy and the others idle, which
+// shows what the table itself costs, and not the memory.
 func (r *run) lookups() {
-	small, large := newTable(1000), newTable(r.cfg.Conns)
+	small, large := newTable(busyConns), newTable(r.cfg.Conns)
 	for range r.cfg.Rounds {
-		r.add(smallTable, LookupCost, small.find(r.cfg.Alone))
-		r.add(largeTable(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone))
+		r.add(smallTable, LookupCost, small.find(r.cfg.Alone, busyConns))
+		r.add(largeTable(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone, r.cfg.Conns))
+		r.add(busyOf(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone, busyConns))
 	}
 }
 
+// busyConns is the size of the small table, and of the busy part of the large one.
+const busyConns = 1000
+
 func largeTable(n int) string { return grouped(float64(n)) + " connections" }
+func busyOf(n int) string     { return "1,000 busy of " + largeTable(n) }
 
 // A filled is a Table with n forged connections.
 type filled struct {
@@ -172,11 +172,13 @@ func newTable(n int) *filled {
 	return &filled{t, n, rand.New(rand.NewPCG(1, 2))}
 }
 
-// find looks n random connections up, and returns the nanoseconds of each.
-func (f *filled) find(n int) float64 {
+// find looks connections up n times, each time one of so many that are busy and
+// lie scattered, and returns the nanoseconds of each.
+func (f *filled) find(n, busy int) float64 {
+	stride := f.n / busy
 	start := time.Now()
 	for range n {
-		client, server := forgedPair(f.dice.IntN(f.n))
+		client, server := forgedPair(f.dice.IntN(busy) * stride)
 		if c, _ := f.table.Find(client, server); c == nil {
 			panic("bench: a connection is not in the table")
 		}

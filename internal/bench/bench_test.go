@@ -136,5 +136,5 @@ func TestTableFindsAll(t *testing.T) {
 	if got := f.table.Len(); got != 2000 {
 		t.Errorf("%d connections", got)
 	}
-	f.find(5000) // panics if one is missing
+	f.find(5000, 2000) // panics if one is missing
 }

@@ -17,20 +17,21 @@ type box struct {
 	ended  chan error
 }
 
-// startBox sets an Engine going; conns idle connections are tracked from the start.
-func startBox(s *stage, cfg engine.Config, conns int) (*box, error) {
+func newEngine(s *stage, cfg engine.Config) (*engine.Engine, error) {
 	cfg.Devices = s.devices
-	e, err := engine.New(cfg)
-	if err != nil {
-		return nil, err
-	}
+	return engine.New(cfg)
+}
+
+func startBox(e *engine.Engine) *box {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &box{e, stop, make(chan error, 1)}
 	go func() { b.ended <- e.Run(ctx) }()
-	if conns == 0 {
-		return b, nil
-	}
-	return b, e.Call(func(b *engine.Box, now time.Duration) { openConns(b, now, conns) })
+	return b
+}
+
+// crowd has the box track idle connections besides the load.
+func (b *box) crowd(conns int) error {
+	return b.engine.Call(func(b *engine.Box, now time.Duration) { openConns(b, now, conns) })
 }
 
 func (b *box) close() error {

@@ -128,6 +128,10 @@ func veths(s *stage) (err error) {
 	if s.router, err = netns.New(); err != nil {
 		return err
 	}
+	// For the proxies' sockets; kernels that keep it to themselves say so.
+	if err := s.router.Sysctl("tcp_congestion_control", "cubic"); err != nil && !errors.Is(err, netns.ErrSysctlValue) {
+		return err
+	}
 	return errors.Join(
 		s.router.Sysctl("ip_forward", "1"),
 		s.wire(s.hosts[0], "near", clientAddr, nearRouter),

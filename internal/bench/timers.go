@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,17 +20,14 @@ func (r *run) timers(ctx context.Context) error {
 		return err
 	}
 	l := newLateness(r.cfg.HeldFor, r.cfg.Held)
-	cfg := engine.Config{Rules: delayRule(r.cfg.HeldFor), OnEvent: l.hear}
-	b, err := startBox(s, cfg, 0)
+	e, err := newEngine(s, engine.Config{Rules: delayRule(r.cfg.HeldFor), OnEvent: l.hear})
 	if err != nil {
 		return err
 	}
-	l.ready(b.engine.Since)
+	l.since = e.Since
+	b := startBox(e)
 	err = s.flood(ctx, r.cfg.Held, r.cfg.HeldFor)
-	if closed := b.close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err = errors.Join(err, b.close()); err != nil {
 		return err
 	}
 	if l.late.count == 0 && ctx.Err() == nil {
@@ -51,20 +49,17 @@ func delayRule(by time.Duration) *rules.Set {
 // same delay, so they leave in the order in which they came.
 type lateness struct {
 	delay  time.Duration
-	clock  chan func() time.Duration // the engine's, once it is known
-	since  func() time.Duration
-	due    []time.Duration // of those that wait, oldest first
-	filled int             // as many have to wait before it counts
+	since  func() time.Duration // the engine's clock
+	due    []time.Duration      // of those that wait, oldest first
+	filled int                  // as many have to wait before it counts
 	full   bool
 	late   histogram
 }
 
 // newLateness counts once nine tenths of held segments wait.
 func newLateness(delay time.Duration, held int) *lateness {
-	return &lateness{delay: delay, clock: make(chan func() time.Duration, 1), filled: held * 9 / 10}
+	return &lateness{delay: delay, filled: held * 9 / 10}
 }
-
-func (l *lateness) ready(clock func() time.Duration) { l.clock <- clock }
 
 // hear looks at the clock when the segment has been written.
 func (l *lateness) hear(e *engine.Event) {
@@ -73,9 +68,6 @@ func (l *lateness) hear(e *engine.Event) {
 		l.due = append(l.due, e.Time+l.delay)
 		l.full = l.full || len(l.due) >= l.filled
 	case e.Type == engine.EventDeliver && len(l.due) > 0:
-		if l.since == nil {
-			l.since = <-l.clock
-		}
 		if l.full {
 			l.late.record(l.since() - l.due[0])
 		}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -85,6 +86,8 @@ func (m *bulkMeasure) gbits() float64 { return float64(m.bytes) * 8 / 1e9 / m.el
 func (m *bulkMeasure) perGiB(cpu time.Duration) float64 {
 	return cpu.Seconds() / (float64(m.bytes) / (1 << 30))
 }
+
+var errNothingCame = errors.New("nothing has come through")
 
 // measureBulk lets the flows find their speed, and then looks at the server twice.
 func measureBulk(ctx context.Context, w *way, flows int, d time.Duration) (m bulkMeasure, err error) {

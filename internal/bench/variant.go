@@ -70,9 +70,13 @@ func openBox(kind stageKind, cfg engine.Config, conns int) func(*run) (*way, err
 		if err != nil {
 			return nil, err
 		}
-		b, err := startBox(s, cfg, conns)
+		e, err := newEngine(s, cfg)
 		if err != nil {
 			return nil, err
+		}
+		b := startBox(e)
+		if err := b.crowd(conns); err != nil {
+			return nil, errors.Join(err, b.close())
 		}
 		return &way{s.client, s.server, netip.AddrPortFrom(serverAddr, serverPort), os.Getpid(), b.close}, nil
 	}

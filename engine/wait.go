@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// A wait is a packet that is held or delayed: one segment, or several that met
+// one fate.
+type wait struct {
+	buf     *Buf // a packet of which the virtual segments [from, to) wait
+	from    int
+	to      int
+	conn    uint32
+	ordinal uint64
+	dir     conntrack.Dir
+	side    int // where it came in
+	rule    *rule
+	arrival uint64
+	hold    *holdSpec // nil: delayed
+	leader  uint32    // place + 1 of the held segment that it stands behind, or 0
+	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
+	span    seq.Range // the sequence space it occupies
+	verdict Verdict   // Pass if it only has to keep its order
+	maker   maker     // makes the packet when it is due, in place of buf
+	target  conntrack.Dir
+	raw     bool // not a segment of a connection
+	fit     bool // see pending
+}
+
+// A ticket calls a wait at its due time.
+type ticket struct{ place, ticket uint32 }
+
+const tooMuchWaits = "too much is held or delayed"
+
+// crowded tells that the segment in hand would have to wait, and that too much
+// does already.
+func (b *Box) crowded(j *Journey) bool {
+	waits := j.verdict == Delay || j.verdict == Hold || j.late > 0 || j.flow.order[j.Dir] > b.now
+	return waits && j.verdict != Drop && b.pool.Held() > b.cfg.MaxWaitBytes
+}
+
+// putAside puts a run into the queue until it is due.
+func (b *Box) putAside(r *run) {
+	w := wait{
+		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
+		rule: r.rule, verdict: r.verdict, span: spanOf(&b.packet, r.from, r.to),
+	}
+	w.buf, w.from, w.to = b.share(r.from, r.to)
+	b.enqueue(w, r.due)
+}
+
+// share gives the virtual segments [from, to) of the packet in hand to somebody
+// who keeps them: the packet itself, if they are most of it, else a copy, so
+// that a few of them do not tie up the room of all.
+func (b *Box) share(from, to int) (buf *Buf, first, end int) {
+	p := &b.packet
+	n, body, gso := p.Slice(b.head[:], from, to)
+	if size := n + len(body); size <= b.buf.n/2 || b.buf.n <= smallBuf {
+		buf = b.pool.Get(size)
+		buf.n = len(append(append(buf.raw[:0], b.head[:n]...), body...))
+		buf.Header = partHeader(b.buf.Header, gso)
+		return buf, 0, to - from
+	}
+	return b.buf.Keep(), from, to
+}
+
+// never is a due time for what only an event lets go.
+const never = time.Duration(-1)
+
+func (b *Box) enqueue(w wait, due time.Duration) (place uint32) {
+	if last := len(b.freeWaits) - 1; last >= 0 {
+		place = b.freeWaits[last]
+		b.freeWaits = b.freeWaits[:last]
+	} else {
+		place = uint32(len(b.waits))
+		b.waits = append(b.waits, wait{})
+	}
+	b.arrivals++
+	w.ticket, w.arrival = b.waits[place].ticket, b.arrivals
+	b.waits[place] = w
+	if due != never {
+		b.queue.Push(due, ticket{place, w.ticket})
+	}
+	b.stats.Waiting += w.size()
+	return place
+}
+
+// size is how many segments wait in it; what is made later counts as one.
+func (w *wait) size() int { return max(w.to-w.from, 1) }
+
+// settle takes a wait out; its buffer goes to the caller.
+func (b *Box) settle(place uint32) wait {
+	w := b.waits[place]
+	b.waits[place] = wait{ticket: w.ticket + 1}
+	b.freeWaits = append(b.freeWaits, place)
+	b.stats.Waiting -= w.size()
+	return w
+}
+
+// lose ends a wait without an emission.
+func (b *Box) lose(place uint32, why Loss) {
+	w := b.settle(place)
+	b.stats.Losses[why] += uint64(w.size())
+	if w.buf != nil {
+		w.buf.Free()
+	}
+}
+
+// Next is when Advance has something to do; ok is false if never.
+func (b *Box) Next() (at time.Duration, ok bool) {
+	at, ok = b.queue.Next()
+	if timer, armed := b.table.NextTimer(); armed && (!ok || timer < at) {
+		return timer, true
+	}
+	return at, ok
+}
+
+// NextEmission is when the next packet that waits is due; ok is false if none
+// waits for a time. Unlike Next it leaves the timers of connections out.
+func (b *Box) NextEmission() (at time.Duration, ok bool) { return b.queue.Next() }
+
+// maxExpire bounds the timers of connections that run out in one step.
+const maxExpire = 256
+
+// Advance lets out what is due, and the timers of connections run out.
+func (b *Box) Advance(now time.Duration) {
+	b.now = now
+	for {
+		t, _, ok := b.queue.Pop(now)
+		if !ok {
+			break
+		}
+		if w := &b.waits[t.place]; w.ticket == t.ticket {
+			b.expired(t.place)
+		}
+	}
+	b.table.Expire(now, maxExpire)
+}
+
+// expired: the due time of a delayed segment, or the timeout of a held one.
+func (b *Box) expired(place uint32) {
+	if b.waits[place].hold != nil {
+		b.timedOut(place)
+		return
+	}
+	b.leave(b.settle(place))
+}
+
+// flowAt is the flow that a wait belongs to: that of its connection, or of a
+// later incarnation which has taken over what was held.
+func (b *Box) flowAt(w *wait) *flow {
+	c, _ := b.connOf(w)
+	if c == nil {
+		return nil
+	}
+	return b.flowOf(c)
+}
+
+// connOf is the current connection on a wait's 4-tuple.
+func (b *Box) connOf(w *wait) (*conntrack.Conn, conntrack.Dir) {
+	if w.buf == nil {
+		if c := b.table.At(int(w.conn)); c != nil && c.Ordinal() == w.ordinal {
+			return c, w.dir
+		}
+		return nil, 0
+	}
+	var p wire.Packet
+	if p.Parse(w.buf.Bytes(), w.buf.Header.GSO(), w.buf.Header.Partial()) != wire.OK {
+		return nil, 0
+	}
+	return b.table.FindPacket(&p)
+}
