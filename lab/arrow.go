@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,23 +86,22 @@ const (
 	showTail = 1
 )
 
-// maxRows is where a ladder is cut off.
-const maxRows = 400
+// maxLadder is how long a ladder may be; the middle of a longer one is left out.
+const maxLadder = 400
 
 // lines is the whole ladder.
 func (l *ladder) lines() (lines []string) {
 	for i := 0; i < len(l.rows); {
-		n := boringFrom(l.rows[i:])
-		switch {
-		case len(lines) >= maxRows:
-			return append(lines, fmt.Sprintf("%9s  %d more rows", "...", len(l.rows)-i))
-		case n >= foldFrom:
+		if n := boringFrom(l.rows[i:]); n >= foldFrom {
 			lines = append(lines, foldedRows(l.rows[i:i+n])...)
 			i += n
-		default:
-			lines = append(lines, l.rows[i].line())
-			i++
+			continue
 		}
+		lines = append(lines, l.rows[i].line())
+		i++
+	}
+	if over := len(lines) - maxLadder; over > 0 {
+		lines = slices.Replace(lines, maxLadder/2, maxLadder/2+over, fmt.Sprintf("%9s  %d lines", "...", over))
 	}
 	return lines
 }

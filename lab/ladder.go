@@ -143,8 +143,9 @@ func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 // opens tells whether a row begins an incarnation: both margins stand on it.
 func (r *row) opens() bool { return r.margins[0] != "" && r.margins[1] != "" }
 
-// plainKinds are those of segments of which one is like the other.
-var plainKinds = conntrack.KindsOf(conntrack.KindData, conntrack.KindAck, conntrack.KindDupAck, conntrack.KindWindowUpdate)
+// plainKinds are those of segments of which one is like the other where there are many.
+var plainKinds = conntrack.KindsOf(conntrack.KindData, conntrack.KindAck, conntrack.KindDupAck, conntrack.KindWindowUpdate,
+	conntrack.KindRetransmission, conntrack.KindOutOfOrder)
 
 // push appends a row with those states that have changed since the one before.
 func (l *ladder) push(r row, states [2]string) {

@@ -47,14 +47,6 @@ func atLeastOne(what string) cobra.PositionalArgs {
 	}
 }
 
-// nothingMore refuses arguments.
-func nothingMore(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage(cmd, fmt.Errorf("%s takes no argument, not %q", cmd.Name(), args[0]))
-	}
-	return nil
-}
-
 // An exitError ends the process with a status of its own, silently.
 type exitError struct{ status int }
 

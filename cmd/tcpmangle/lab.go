@@ -82,6 +82,9 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 		return err
 	}
 	b := &batch{labFlags: f, ctx: cmd.Context(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), runs: len(runs)}
+	if err := b.open(); err != nil {
+		return err
+	}
 	for _, r := range runs {
 		if err := b.run(r); err != nil {
 			return err
@@ -159,9 +162,21 @@ type batch struct {
 	*labFlags
 	ctx      context.Context
 	out, err io.Writer
-	runs     int // planned
+	report   io.WriteCloser // for JUnit; nil if none was asked for
+	runs     int            // planned
 	results  []*lab.Result
 	failed   int
+}
+
+// open opens what is written at the end: what cannot be written is told now.
+func (b *batch) open() (err error) {
+	if b.junit == "" {
+		return nil
+	}
+	if b.report, err = b.create(b.junit); err != nil {
+		return fmt.Errorf("junit: %w", err)
+	}
+	return nil
 }
 
 func (b *batch) run(r labRun) (err error) {
@@ -211,12 +226,8 @@ func (b *batch) over() bool { return b.ctx.Err() != nil || b.repeat > 1 && b.fai
 
 // finish writes what is about all runs.
 func (b *batch) finish() error {
-	if b.junit != "" {
-		file, err := b.create(b.junit)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(lab.WriteJUnit(file, b.results), file.Close()); err != nil {
+	if b.report != nil {
+		if err := errors.Join(lab.WriteJUnit(b.report, b.results), b.report.Close()); err != nil {
 			return fmt.Errorf("junit: %w", err)
 		}
 	}
