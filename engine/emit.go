@@ -9,11 +9,10 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// A fate is what becomes of a segment that leaves, now or later.
+// A fate is when a segment leaves, and on whose word.
 type fate struct {
-	verdict Verdict
-	due     time.Duration // 0: now
-	rule    *rule         // nil if it only has to keep its order
+	due  time.Duration // 0: now
+	rule *rule         // nil if it passes, or only has to keep its order
 }
 
 // A run is a stretch of virtual segments of the packet in hand that leave
@@ -44,8 +43,8 @@ func (b *Box) carryOut(j *Journey) {
 	b.segmentEvent(j)
 }
 
-// fate is when and as what a passing or delayed segment leaves. Nothing that
-// keeps order leaves before what went before it.
+// fate is when a passing or delayed segment leaves. What passes waits all the
+// same for what has been delayed before it: it is delayed then, to keep order.
 func (j *Journey) fate() fate {
 	order := &j.flow.order[j.Dir]
 	switch {
@@ -54,14 +53,16 @@ func (j *Journey) fate() fate {
 		if j.keep {
 			*order = due
 		}
-		return fate{Delay, due, j.rule}
+		return fate{due, j.rule}
 	case j.late > 0:
 		*order = max(*order, j.Now+j.late)
-		return fate{Pass, *order, j.rule}
+		j.verdict = Delay
+		return fate{*order, j.rule}
 	case *order > j.Now:
-		return fate{verdict: Pass, due: *order}
+		j.verdict, j.reason = Delay, "order"
+		return fate{due: *order}
 	}
-	return fate{verdict: Pass}
+	return fate{}
 }
 
 // join adds the segment in hand to the run before it, or begins one.

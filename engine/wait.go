@@ -24,8 +24,8 @@ type wait struct {
 	leader  uint32    // place + 1 of the held segment that it stands behind, or 0
 	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
 	span    seq.Range // the sequence space it occupies
-	verdict Verdict   // Pass if it only has to keep its order
-	maker   maker     // makes the packet when it is due, in place of buf
+	verdict Verdict
+	maker   maker // makes the packet when it is due, in place of buf
 	target  conntrack.Dir
 	raw     bool // not a segment of a connection
 	fit     bool // see pending
@@ -47,7 +47,7 @@ func (b *Box) crowded(j *Journey) bool {
 func (b *Box) putAside(r *run) {
 	w := wait{
 		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
-		rule: r.rule, verdict: r.verdict, span: spanOf(&b.packet, r.from, r.to),
+		rule: r.rule, verdict: Delay, span: spanOf(&b.packet, r.from, r.to),
 	}
 	w.buf, w.from, w.to = b.share(r.from, r.to)
 	b.enqueue(w, r.due)
