@@ -124,11 +124,13 @@ func (st *step) sentReset(d Dir, s *Segment) {
 func (st *step) sentSyn(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	again := x.has(sentSyn) && x.iss == s.Seq
+	crossed := x.state == SynRcvd && !x.has(sentSyn) && st.crossed(x)
 	why := BySending
 	switch {
 	case again && x.state == SynSent:
 		x.clear(prior) // it opened towards the incarnation before, and meets this one
-	case x.has(prior) && !again:
+	case again, crossed:
+	case x.has(prior) || x.state == SynRcvd:
 		if x.state != Closed && x.state != TimeWait {
 			why = Evidence // the socket that we thought was there is not
 		}
@@ -139,7 +141,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 	case again && x.state == Closed && !x.has(gotSyn) && !st.crossed(x):
 		st.move(d, SynSent, Evidence) // thought to have given up
 	case again:
-	case x.state == SynRcvd && x.has(gotSyn):
+	case crossed:
 		x.start(s)
 		x.clear(passive)
 	default:
@@ -181,6 +183,8 @@ func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 	case x.state == SynSent: // both opens are active
 		x.answer(s)
 		st.move(d, SynRcvd, BySending)
+	case x.state == SynRcvd && !x.has(passive):
+		x.answer(s)
 	case x.state != SynRcvd && x.has(passive) && x.nxt == x.iss.Add(1) && !st.crossed(x):
 		x.una, x.rcv, x.ooo = x.iss, s.Ack, ranges{}
 		x.clear(gotFin | heardFin)
@@ -193,7 +197,7 @@ func (x *Endpoint) answer(s *Segment) {
 	x.offer(s)
 	x.agree(s)
 	switch {
-	case !x.has(gotSyn):
+	case !x.has(gotSyn), s.Ack.Less(x.rcv): // another SYN than the one we delivered last
 		x.hasReceived(s.Ack)
 	case x.rcv.Less(s.Ack):
 		x.rcv = x.ooo.advance(s.Ack) // with the data of a SYN (RFC 7413)

@@ -38,6 +38,12 @@ func (x *end) observe(peer *end, s sample) {
 	x.kept = !x.fin && withoutFin[s.kernel] != 0
 }
 
+// keepsFin tells whether all the difference is a FIN that the kernel keeps back.
+func (x *end) keepsFin(s sample) bool {
+	opening := s.kernel == conntrack.FinWait1 && s.model == conntrack.SynRcvd
+	return x.kept && (withoutFin[s.kernel] == s.model || opening)
+}
+
 // excuse is why the wire cannot have told of the difference; "" if it can.
 func (x *end) excuse(s sample) excuse {
 	switch {
@@ -55,7 +61,7 @@ func (x *end) excuse(s sample) excuse {
 	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.noTimeWait:
 		x.dead = x.sent
 		return orphanGone
-	case x.kept && (withoutFin[s.kernel] == s.model || s.kernel == conntrack.FinWait1 && s.model == conntrack.SynRcvd):
+	case x.keepsFin(s):
 		return keptBack
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
 		x.late && s.kernel == conntrack.TimeWait && s.model == conntrack.Closed:

@@ -284,9 +284,13 @@ func stateOf(s netns.Socket) conntrack.State {
 func (j *judge) compare(tr *track, h int, s sample) {
 	x := &tr.ends[h]
 	quiet := x.seen.events == s.events // the sample before was no snapshot of a packet under way
-	if quiet && x.seen.kernel == x.seen.model {
+	switch {
+	case !quiet:
+	case x.seen.kernel == x.seen.model:
 		j.tally.agreements++
 		x.agreed, x.dead = x.touched, -1
+	case x.keepsFin(x.seen):
+		x.agreed = x.touched // as far as the wire can tell
 	}
 	x.seen = s
 	x.observe(&tr.ends[1-h], s)
@@ -308,7 +312,6 @@ func (j *judge) compare(tr *track, h int, s sample) {
 		j.disagree(tr, h, s)
 		return
 	}
-	x.agreed = x.touched // as far as the wire can tell
 	if x.excused != why {
 		x.excused = why
 		j.tally.excuse(why)

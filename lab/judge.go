@@ -40,6 +40,9 @@ type moment struct {
 	actors [2]*actor
 	fired  func(rule string) uint64
 	last   bool
+	// rest: nobody will send a segment any more, so no rule will fire and no
+	// command meet an error. States may still run out of time.
+	rest bool
 }
 
 // stateSpec: connections are in states.
@@ -177,7 +180,7 @@ func (s *firedSpec) look(m *moment) finding {
 		done.ruling = pass
 	}
 	switch {
-	case m.last, s.within.over(m.at), !ok && n > s.highest():
+	case m.last, s.within.over(m.at), !ok && (m.rest || n > s.highest()):
 		return done
 	case ok:
 		return finding{ruling: enough}

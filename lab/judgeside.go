@@ -81,7 +81,7 @@ func (s *errorSpec) look(m *moment) finding {
 // missing: what was expected of an actor has not come yet. It never will when the
 // time is over or the actor is.
 func missing(m *moment, within limit, over bool, why string) finding {
-	if m.last || within.over(m.at) || over {
+	if m.last || m.rest || within.over(m.at) || over {
 		return finding{ruling: fail, why: why}
 	}
 	return finding{}

@@ -17,6 +17,8 @@ const (
 	// quietness is how long no segment may have moved at the end: beyond the
 	// tolerance of the comparison, so that the last state is compared too.
 	quietness = 150 * time.Millisecond
+	// restfulness is how long nobody may have done anything to be held for done.
+	restfulness = 2 * time.Second
 )
 
 // play starts both hosts, and goes from moment to moment until the end has come.
@@ -93,7 +95,24 @@ func (r *run) look(last bool) (*moment, error) {
 	}
 	r.compare.compare(s, r.observer)
 	r.observer.flush() // an error comes back at the end
-	return &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}, nil
+	m := &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}
+	m.rest = r.atRest(s)
+	return m, nil
+}
+
+// atRest tells whether nothing will ever happen again: no step is left, everybody
+// is done, or its script waits for the network, no timer will send, and the box holds nothing.
+func (r *run) atRest(s *sample) bool {
+	if len(r.steps) > 0 || s.ticking || r.engine.Since()-r.observer.quietSince() < restfulness {
+		return false
+	}
+	for _, a := range r.actors {
+		// What a program will do by itself nobody knows; a script has said it.
+		if !a.idle(restfulness) || a != nil && a.spec.run != nil && !a.over() {
+			return false
+		}
+	}
+	return r.engine.Stats().Waiting == 0
 }
 
 // fired asks the box how often a rule has fired.

@@ -26,6 +26,9 @@ type sample struct {
 	conns  map[tuple]*[2]end
 	listen [2]map[uint16]bool
 	known  []tuple // all there have been, in the order in which they were met
+
+	// ticking: a timer runs that will have a segment sent, on either host.
+	ticking bool
 }
 
 // A poller samples two hosts. One goroutine uses it.
@@ -59,6 +62,7 @@ func (p *poller) meet(t tuple) {
 // poll takes a sample, which is good until the next.
 func (p *poller) poll() (*sample, error) {
 	s := &p.last
+	s.ticking = false
 	for _, ends := range s.conns {
 		*ends = [2]end{}
 	}
@@ -97,6 +101,7 @@ func (p *poller) take(side int, sock *netns.Socket) {
 	if !ok || state == conntrack.Closed {
 		return
 	}
+	p.last.ticking = p.last.ticking || sock.Timer != netns.TimerOff && sock.Timer != netns.TimerTimeWait
 	var t tuple
 	t[side], t[1-side] = sock.Local, sock.Remote
 	p.meet(t)

@@ -18,7 +18,7 @@ const (
 )
 
 const (
-	bulkWrite  = 128 << 10 // bytes in a write
+	bulkWrite  = 256 << 10 // bytes in a write
 	pingLen    = 64        // bytes of a request, and of its response
 	connectors = 4         // that open connections side by side
 )
@@ -74,6 +74,9 @@ func ping(addr netip.AddrPort, d time.Duration, h *histogram) error {
 		return err
 	}
 	defer s.abort()
+	if err := s.hurry(); err != nil {
+		return err
+	}
 	message := make([]byte, pingLen)
 	end := time.Now().Add(d)
 	for now := time.Now(); now.Before(end); {

@@ -64,6 +64,9 @@ func (s *server) sink(conn socket) {
 }
 
 func echo(conn socket) {
+	if conn.hurry() != nil {
+		return
+	}
 	var b [pingLen]byte
 	for {
 		n, err := conn.read(b[:])

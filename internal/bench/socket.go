@@ -60,7 +60,7 @@ func (s socket) connect(addr netip.AddrPort) error {
 	return err
 }
 
-// setup is for sockets that carry data. Small messages leave at once.
+// setup is for sockets that carry data.
 func (s socket) setup() error {
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
@@ -68,6 +68,12 @@ func (s socket) setup() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// hurry lets small messages leave at once. Bulk leaves it to the kernel to fill
+// its segments across writes.
+func (s socket) hurry() error {
 	return unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 }
 
