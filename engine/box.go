@@ -120,6 +120,7 @@ func NewBox(cfg BoxConfig, now time.Duration) *Box {
 	}
 	b.rules = b.compile(cfg.Rules)
 	b.table = conntrack.NewTable(conntrack.Config{Max: cfg.MaxConns, Stacks: cfg.Stacks, Observer: b})
+	b.tellRules()
 	return b
 }
 

@@ -64,9 +64,7 @@ func (b *Box) SetRules(now time.Duration, set *rules.Set) {
 		r.carried = true
 	}
 	b.choose()
-	if b.cfg.OnEvent != nil {
-		b.cfg.OnEvent(&Event{Type: EventReload, Time: b.since(now)})
-	}
+	b.tellRules()
 }
 
 // sameRule tells whether two rules say the same, wherever they stand.

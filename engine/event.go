@@ -21,7 +21,7 @@ const (
 	EventRule     EventType = "rule"     // a rule has fired, with detail
 	EventClose    EventType = "close"    // a connection has ended or is forgotten
 	EventOverflow EventType = "overflow" // something waited too long in too long a queue
-	EventReload   EventType = "reload"   // other rules are in force
+	EventReload   EventType = "reload"   // these rules are in force: the first event, and when they change
 	EventExpect   EventType = "expect"   // an expectation was decided
 )
 
@@ -56,6 +56,8 @@ type Event struct {
 	Endpoint  conntrack.Dir
 	FromState conntrack.State
 	Cause     string
+
+	Seed uint64 // of a reload: what the dice start from
 
 	// Of a rule, an expectation, an overflow: what was done in words; of an
 	// expectation Action is pass or fail.

@@ -28,6 +28,8 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		j.text("cause", e.Cause)
 	case EventExpect:
 		j.text("verdict", e.Action)
+	case EventReload:
+		j.uint("seed", e.Seed)
 	case EventRule:
 		j.list("rules", e.Rules)
 		j.text("action", e.Action)

@@ -19,6 +19,13 @@ func (b *Box) watched(c *conntrack.Conn) bool {
 	return b.cfg.AllEvents || b.flowOf(c) != nil
 }
 
+// tellRules tells that rules have come into force, and with which seed.
+func (b *Box) tellRules() {
+	if b.cfg.OnEvent != nil {
+		b.cfg.OnEvent(&Event{Type: EventReload, Time: b.since(b.now), Seed: b.cfg.Seed})
+	}
+}
+
 // event completes an event about a connection and hands it on, in the one
 // place that every event is told from, so that telling allocates nothing.
 func (b *Box) event(c *conntrack.Conn, told Event) {

@@ -507,8 +507,8 @@ func TestEventsOutput(t *testing.T) {
 	var none, all bytes.Buffer
 	passes(t, execute(t, elsewhere, Options{Events: &none}))
 	passes(t, execute(t, elsewhere, Options{Events: &all, AllEvents: true}))
-	if got := eventTypes(t, &none); !slices.Equal(got, []string{"expect"}) {
-		t.Errorf("without selected connections: got %v, want one expect", got)
+	if got := eventTypes(t, &none); !slices.Equal(got, []string{"reload", "expect"}) {
+		t.Errorf("without selected connections: got %v, want the rules and one expect", got)
 	}
 	got := eventTypes(t, &all)
 	for _, want := range []string{"open", "state", "segment", "expect"} {
