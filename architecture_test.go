@@ -28,8 +28,9 @@ var mayImport = []struct {
 	{"internal/wire", "internal/seq", ""},
 	{"conntrack", "internal/seq internal/sched internal/wire", ""},
 	{"rules", "conntrack internal/tomldoc", ""},
-	{"engine", "conntrack internal/sched internal/seq internal/wire rules tunnel", "zap"},
+	{"engine", "conntrack internal/sched internal/seq internal/wire rules tunnel", "zap ebpf"},
 	{"internal/ladder", "conntrack engine internal/seq internal/tomldoc internal/wire rules tunnel", ""},
+	{"internal/bench", "conntrack engine internal/netns internal/wire rules tunnel", "netlink sys"},
 	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
 	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
 }
@@ -39,6 +40,7 @@ var modules = map[string]string{
 	"toml":     "github.com/BurntSushi/toml",
 	"gopacket": "github.com/gopacket/gopacket",
 	"netlink":  "github.com/vishvananda/netlink",
+	"ebpf":     "github.com/cilium/ebpf",
 	"sys":      "golang.org/x/sys",
 	"water":    "github.com/songgao/water",
 	"zap":      "go.uber.org/zap",

@@ -9,22 +9,7 @@ import (
 // what is known before it.
 func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
 	x, y := &c.ends[d], &c.ends[d.Peer()]
-	switch {
-	case s.has(wire.RST):
-		k |= KindsOf(KindRst)
-	case s.has(wire.SYN) && s.has(wire.ACK):
-		k |= KindsOf(KindSynAck)
-	case s.has(wire.SYN):
-		k |= KindsOf(KindSyn)
-	case s.bare():
-		k |= KindsOf(KindAck)
-	}
-	if s.Len > 0 {
-		k |= KindsOf(KindData)
-	}
-	if s.has(wire.FIN) && !s.has(wire.RST) {
-		k |= KindsOf(KindFin)
-	}
+	k = PlainKinds(s)
 	if c.isStale(d, s) {
 		return k | KindsOf(KindStale) | x.classifyAnswer(s)
 	}
@@ -42,6 +27,27 @@ func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
 	}
 	if s.has(wire.SYN|wire.FIN) || s.Len > 0 {
 		k |= x.classifySpan(s)
+	}
+	return k
+}
+
+// PlainKinds are the kinds that a segment has by itself, whatever it belongs to.
+func PlainKinds(s *Segment) (k Kinds) {
+	switch {
+	case s.has(wire.RST):
+		k |= KindsOf(KindRst)
+	case s.has(wire.SYN) && s.has(wire.ACK):
+		k |= KindsOf(KindSynAck)
+	case s.has(wire.SYN):
+		k |= KindsOf(KindSyn)
+	case s.bare():
+		k |= KindsOf(KindAck)
+	}
+	if s.has(wire.FIN) && !s.has(wire.RST) {
+		k |= KindsOf(KindFin)
+	}
+	if s.Len > 0 {
+		k |= KindsOf(KindData)
 	}
 	return k
 }

@@ -144,6 +144,7 @@ const (
 	ackedMuch                    // more was acknowledged to it than any window holds
 	hasTS                        // tsRecent is valid
 	sentAck                      // acked, rawWnd and edge are valid
+	near                         // it answers within milliseconds
 )
 
 // An Endpoint is one TCP of a connection: what it has sent, and what a Linux

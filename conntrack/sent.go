@@ -12,6 +12,11 @@ import (
 // acknowledgment is no contradiction, the two have crossed.
 const crossing = 100 * time.Millisecond
 
+// closeBy is crossing for the numbers of an endpoint that has answered its SYN within
+// that time. Should it be too short once, the next acknowledgment puts it right; what
+// nothing puts right, a socket taken for alive, has the longer time always.
+const closeBy = 5 * time.Millisecond
+
 // A Cause says what an inferred state rests on.
 type Cause uint8
 
@@ -56,6 +61,15 @@ func (st *step) move(d Dir, to State, why Cause) {
 // what we delivered to it last.
 func (st *step) crossed(x *Endpoint) bool { return st.now-x.moved <= crossing }
 
+// outdated tells whether the numbers of a segment from x may be older than what we
+// delivered to it last.
+func (st *step) outdated(x *Endpoint) bool {
+	if x.has(near) {
+		return st.now-x.moved <= closeBy
+	}
+	return st.crossed(x)
+}
+
 // sent takes a segment as proof about its sender.
 func (st *step) sent(d Dir, s *Segment) {
 	x := &st.c.ends[d]
@@ -82,9 +96,13 @@ func (st *step) sent(d Dir, s *Segment) {
 		x.nxt = end
 		x.una = seq.Max(x.una, end-widest) // no window is wider: ACKs went by unseen
 	}
-	if s.has(wire.ACK) {
-		x.advertise(s)
+	if !s.has(wire.ACK) {
+		return
 	}
+	if !x.has(sentAck) && st.now-x.moved <= closeBy {
+		x.set(near) // its first answer
+	}
+	x.advertise(s)
 }
 
 // advertise notes what the segment tells the peer of x's window. The window
@@ -130,7 +148,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 	case again && x.state == SynSent:
 		x.clear(prior) // it opened towards the incarnation before, and meets this one
 	case again, crossed:
-	case x.has(prior) || x.state == SynRcvd:
+	default:
 		if x.state != Closed && x.state != TimeWait {
 			why = Evidence // the socket that we thought was there is not
 		}
@@ -296,7 +314,7 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
 			st.receivedFin(d, Evidence)
 		}
-	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.crossed(x)):
+	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.outdated(x)):
 		x.rcv, x.ooo = s.Ack, ranges{}
 		if x.has(gotFin) {
 			x.clear(gotFin | heardFin | pastFin)
@@ -316,7 +334,7 @@ func (x *Endpoint) outOfMemory(s *Segment) bool {
 func (st *step) sentFin(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	if x.has(sentFin) && x.fin == s.fin() {
-		if x.fin.Less(x.una) && !st.crossed(x) {
+		if x.fin.Less(x.una) && !st.outdated(x) {
 			x.una = x.fin // it was not told, or did not believe it
 			st.move(d, x.settle(), Evidence)
 		}

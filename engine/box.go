@@ -30,6 +30,10 @@ type Box struct {
 	now   time.Duration
 	table *conntrack.Table
 	rules *ruleSet
+
+	totals   *Totals
+	ordinals []uint64 // of connections over all Boxes, by Conn.Index; nil if this is the only one
+
 	pool  Pool
 	stats Stats
 
@@ -84,6 +88,9 @@ type BoxConfig struct {
 	MaxConns int
 	// MaxWaitBytes bounds the memory of held and delayed segments; 0 means 256 MiB.
 	MaxWaitBytes int
+	// Totals is shared with other Boxes that each take some of the connections;
+	// nil means that there are none. Boxes that share are made one after the other.
+	Totals *Totals
 }
 
 const defaultWaitBytes = 256 << 20
@@ -118,9 +125,12 @@ func NewBox(cfg BoxConfig, now time.Duration) *Box {
 		recordings: make(map[recordKey]recording),
 		scratch:    make([]byte, 0, tunnel.MaxPacket),
 	}
+	b.shareTotals(cfg.Totals)
 	b.rules = b.compile(cfg.Rules)
 	b.table = conntrack.NewTable(conntrack.Config{Max: cfg.MaxConns, Stacks: cfg.Stacks, Observer: b})
-	b.tellRules()
+	if b.totals.boxes.Add(1) == 1 {
+		b.tellRules()
+	}
 	return b
 }
 

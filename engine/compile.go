@@ -11,8 +11,11 @@ import (
 // compile makes a set ready for this Box.
 func (b *Box) compile(set *rules.Set) *ruleSet {
 	s := &ruleSet{}
-	for _, r := range set.Rules {
-		s.rules = append(s.rules, b.compileRule(r))
+	totals := b.totals.of(set)
+	for i, r := range set.Rules {
+		c := b.compileRule(r)
+		c.totals = totals[i]
+		s.rules = append(s.rules, c)
 	}
 	s.index()
 	return s
@@ -48,8 +51,24 @@ func (b *Box) compileRule(r *rules.Rule) *rule {
 
 // SetRules puts other rules in force, in one step. Connections keep their
 // states. A rule that is the same in both sets keeps its counts and its clock.
-func (b *Box) SetRules(now time.Duration, set *rules.Set) {
-	b.now = now
+func (b *Box) SetRules(now time.Duration, set *rules.Set) { setRules(now, set, []*Box{b}) }
+
+// setRules is SetRules for all Boxes that share their totals.
+func setRules(now time.Duration, set *rules.Set, boxes []*Box) {
+	if set == nil {
+		set = &rules.Set{}
+	}
+	for _, b := range boxes {
+		b.now = now
+		b.replaceRules(set)
+	}
+	choose(boxes)
+	boxes[0].tellRules()
+}
+
+// replaceRules puts a set in the place of the one in force. What is the same in
+// both goes on counting.
+func (b *Box) replaceRules(set *rules.Set) {
 	old := b.rules
 	b.rules = b.compile(set)
 	for _, r := range b.rules.rules {
@@ -59,12 +78,10 @@ func (b *Box) SetRules(now time.Duration, set *rules.Set) {
 		}
 		o := old.rules[i]
 		o.kept = r
-		r.conns, r.fired, r.buckets = o.conns, o.fired, o.buckets
+		r.totals, r.fired = o.totals, o.fired
 		r.closest, r.loaded, r.enabled = o.closest, o.loaded, o.enabled
 		r.carried = true
 	}
-	b.choose()
-	b.tellRules()
 }
 
 // sameRule tells whether two rules say the same, wherever they stand.
@@ -92,12 +109,21 @@ type RuleReport struct {
 }
 
 // Report tells of each rule how often it has fired, in file order.
-func (b *Box) Report() []RuleReport {
+func (b *Box) Report() []RuleReport { return report([]*Box{b}) }
+
+// report adds up what Boxes with the same rules have to tell of them.
+func report(boxes []*Box) []RuleReport {
 	var reports []RuleReport
-	for _, r := range b.rules.rules {
-		rep := RuleReport{Name: r.Name, Fired: r.fired, Optional: r.Optional, Enabled: r.enabled}
-		if r.fired == 0 {
-			rep.WhyNot = r.whyNot()
+	for i, r := range boxes[0].rules.rules {
+		rep := RuleReport{Name: r.Name, Optional: r.Optional, Enabled: r.enabled}
+		var closest nearMiss
+		for _, b := range boxes {
+			there := b.rules.rules[i]
+			rep.Fired += there.fired
+			closest.add(there.closest)
+		}
+		if rep.Fired == 0 {
+			rep.WhyNot = r.whyNot(closest)
 		}
 		reports = append(reports, rep)
 	}

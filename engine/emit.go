@@ -11,8 +11,9 @@ import (
 
 // A fate is when a segment leaves, and on whose word.
 type fate struct {
-	due  time.Duration // 0: now
-	rule *rule         // nil if it passes, or only has to keep its order
+	due   time.Duration   // 0: now
+	rule  *rule           // nil if it passes, or only has to keep its order
+	kinds conntrack.Kinds // of what leaves later, which tells of them then
 }
 
 // A run is a stretch of virtual segments of the packet in hand that leave
@@ -53,14 +54,14 @@ func (j *Journey) fate() fate {
 		if j.keep {
 			*order = due
 		}
-		return fate{due, j.rule}
+		return fate{due, j.rule, j.Kinds}
 	case j.late > 0:
 		*order = max(*order, j.Now+j.late)
 		j.verdict = Delay
-		return fate{*order, j.rule}
+		return fate{*order, j.rule, j.Kinds}
 	case *order > j.Now:
 		j.verdict, j.reason = Delay, "order"
-		return fate{due: *order}
+		return fate{due: *order, kinds: j.Kinds}
 	}
 	return fate{}
 }

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,29 +21,45 @@ type Config struct {
 	Devices [2]tunnel.Device
 	Rules   *rules.Set // nil: none
 	Seed    uint64
+	// Workers is how many threads share the work; 0 means 1. Each needs a queue
+	// of its own on both devices, else there will be only one: see Engine.Workers.
+	Workers int
+	// BusyPoll lets a worker look for packets for some 50 µs before it waits,
+	// while that pays. It spends a processor on latency.
+	BusyPoll bool
 	// OnEvent is told what happens, in order, by the worker that does it: what
-	// takes long there delays packets. nil if nobody listens.
+	// takes long there delays packets, and it must not call the Engine. Of several
+	// workers one speaks at a time; then the order holds for each connection, and
+	// times of different ones may cross by a step. nil if nobody listens.
 	OnEvent func(*Event)
 	// AllEvents: also events of connections that no rule can concern.
 	AllEvents bool
-	// Tap is shown each segment where it is sent and where it is delivered; see BoxConfig.
+	// Tap is shown each segment where it is sent and where it is delivered; see
+	// BoxConfig. Of several workers one calls it at a time.
 	Tap func(side int, now time.Duration, data []byte, comment string)
 	// Stacks are the hosts behind the devices.
 	Stacks   [2]conntrack.Stack
-	MaxConns int         // 0 means conntrack.DefaultMax
+	MaxConns int         // of each worker; 0 means conntrack.DefaultMax
 	Log      *zap.Logger // nil means none
 }
 
 // ErrStopped is what Call returns once Run has ended.
 var ErrStopped = errors.New("the engine has stopped")
 
-// An Engine moves packets between two devices through a Box. Its methods may
-// be called from any goroutine.
+// An Engine moves packets between two devices through Boxes, one for each
+// worker. Its methods may be called from any goroutine.
 type Engine struct {
-	cfg    Config
-	log    *zap.Logger
-	start  time.Time
-	worker *worker
+	cfg      Config
+	log      *zap.Logger
+	start    time.Time
+	steering Steering
+	totals   *Totals // nil if there is one worker
+	workers  []*worker
+	boxes    []*Box // the workers'
+
+	quit chan struct{}
+	stop func()     // closes quit, and wakes the workers so that they see it
+	mu   sync.Mutex // one halt at a time
 }
 
 // New makes an Engine; its clock starts here.
@@ -54,27 +72,100 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, start: time.Now()}
-	w, err := newWorker(e)
-	if err != nil {
+	e := &Engine{cfg: cfg, log: cfg.Log, start: time.Now(), quit: make(chan struct{})}
+	e.stop = sync.OnceFunc(e.end)
+	n := e.steer()
+	if n > 1 {
+		e.share()
+	}
+	if err := e.hire(n); err != nil {
 		return nil, err
 	}
-	e.worker = w
 	return e, nil
+}
+
+// share prepares for several workers: they count together, and one of them speaks at a time.
+func (e *Engine) share() {
+	e.totals = &Totals{release: e.releaseElsewhere}
+	var mu sync.Mutex
+	if tell := e.cfg.OnEvent; tell != nil {
+		e.cfg.OnEvent = func(ev *Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(ev)
+		}
+	}
+	if tap := e.cfg.Tap; tap != nil {
+		e.cfg.Tap = func(side int, now time.Duration, data []byte, comment string) {
+			mu.Lock()
+			defer mu.Unlock()
+			tap(side, now, data, comment)
+		}
+	}
+}
+
+// hire makes the workers.
+func (e *Engine) hire(n int) error {
+	for i := range n {
+		w, err := newWorker(e, i, n)
+		if err != nil {
+			for _, w := range e.workers {
+				w.poller.Close()
+			}
+			return err
+		}
+		e.workers = append(e.workers, w)
+		e.boxes = append(e.boxes, w.box)
+	}
+	return nil
+}
+
+// boxConfig is what the Box of a worker gets.
+func (e *Engine) boxConfig(out Output) BoxConfig {
+	return BoxConfig{
+		Rules: e.cfg.Rules, Seed: e.cfg.Seed, Output: out, OnEvent: e.cfg.OnEvent, AllEvents: e.cfg.AllEvents,
+		Tap: e.cfg.Tap, Stacks: e.cfg.Stacks, MaxConns: e.cfg.MaxConns, Totals: e.totals,
+		Offload: [2]bool{e.cfg.Devices[0].Offload(), e.cfg.Devices[1].Offload()},
+	}
 }
 
 // Run moves packets until ctx ends, then it gives up what is held or delayed,
 // which is counted, and returns nil. A device that fails ends it with the cause.
 func (e *Engine) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, e.worker.stop)
-	defer stop()
+	defer context.AfterFunc(ctx, e.stop)()
 	e.log.Info("running", zap.String("near", e.cfg.Devices[0].Name()), zap.String("far", e.cfg.Devices[1].Name()),
-		zap.Bool("offload", e.cfg.Devices[0].Offload()))
-	err := e.worker.run()
+		zap.Bool("offload", e.cfg.Devices[0].Offload()), zap.Int("workers", len(e.workers)), zap.Stringer("steering", e.steering))
+	errs := make([]error, len(e.workers))
+	var all sync.WaitGroup
+	for i, w := range e.workers {
+		all.Go(func() {
+			defer e.stop() // none goes on without the others
+			errs[i] = w.run()
+		})
+	}
+	all.Wait()
+	err := cmp.Or(errs...)
 	if err != nil {
 		e.log.Error("stopped", zap.Error(err))
 	}
 	return err
+}
+
+// end is stop, which is once.
+func (e *Engine) end() {
+	close(e.quit)
+	for _, w := range e.workers {
+		w.poller.Wake()
+	}
+}
+
+func (e *Engine) stopping() bool {
+	select {
+	case <-e.quit:
+		return true
+	default:
+		return false
+	}
 }
 
 // Since is the Engine's clock: what events carry as their time.
@@ -83,27 +174,85 @@ func (e *Engine) Since() time.Duration { return time.Since(e.start) }
 // Start is when the Engine's clock stood at zero.
 func (e *Engine) Start() time.Time { return e.start }
 
-// Call runs f on the Box between two packets, and waits for it. f must not
-// keep the Box. After Run has ended it returns ErrStopped.
-func (e *Engine) Call(f func(b *Box, now time.Duration)) error { return e.worker.call(f) }
+// Workers is how many threads share the work. It is what Config asks for, or one
+// if the devices have not as many queues, or one device more than the other.
+func (e *Engine) Workers() int { return len(e.workers) }
 
-// Reload puts other rules in force, in one step between two packets.
+// Steering is how packets get to the worker that has their connection.
+func (e *Engine) Steering() Steering { return e.steering }
+
+// Call runs f while all workers stand still between two packets, on each Box in turn, and
+// waits for it. f must not keep the Box. After Run has ended it returns ErrStopped.
+func (e *Engine) Call(f func(b *Box, now time.Duration)) error {
+	return e.still(func(now time.Duration) {
+		for _, b := range e.boxes {
+			f(b, now)
+		}
+	})
+}
+
+// Reload puts other rules in force, in one step between two packets; nil is none.
 func (e *Engine) Reload(set *rules.Set) error {
-	return e.Call(func(b *Box, now time.Duration) { b.SetRules(now, set) })
+	return e.still(func(now time.Duration) { setRules(now, set, e.boxes) })
 }
 
 // Stats counts what was done so far; it works after Run too.
 func (e *Engine) Stats() Stats {
 	var s Stats
-	e.worker.inspect(func(b *Box) { s = b.Stats() })
+	e.inspect(func() {
+		for _, b := range e.boxes {
+			s.add(b.Stats())
+		}
+	})
 	return s
 }
 
 // Report tells of each rule how often it has fired; it works after Run too.
 func (e *Engine) Report() []RuleReport {
 	var r []RuleReport
-	e.worker.inspect(func(b *Box) { r = b.Report() })
+	e.inspect(func() { r = report(e.boxes) })
 	return r
+}
+
+// still runs f while all workers stand still, so that f may use their Boxes.
+func (e *Engine) still(f func(now time.Duration)) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	resume := make(chan struct{})
+	defer close(resume)
+	halts := make([]*halt, len(e.workers))
+	for i, w := range e.workers {
+		halts[i] = w.halt(resume)
+	}
+	for i, w := range e.workers {
+		select {
+		case <-halts[i].stands:
+		case <-w.done:
+			return ErrStopped
+		}
+	}
+	f(e.Since())
+	return nil
+}
+
+// inspect calls f while all workers stand still, or once they have ended.
+func (e *Engine) inspect(f func()) {
+	if e.still(func(time.Duration) { f() }) == nil {
+		return
+	}
+	for _, w := range e.workers {
+		<-w.done
+	}
+	f()
+}
+
+// releaseElsewhere hands a release action on to all workers but the one that did it.
+func (e *Engine) releaseElsewhere(from *Box, f *releaseFault) {
+	for _, w := range e.workers {
+		if w.box != from {
+			w.release(f)
+		}
+	}
 }
 
 // RingDrops is how many packets the kernel lost before they were read, on both

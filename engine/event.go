@@ -16,6 +16,7 @@ type EventType string
 const (
 	EventOpen     EventType = "open"     // a connection has begun
 	EventState    EventType = "state"    // an inferred state has changed
+	EventDesync   EventType = "desync"   // the same, because the wire contradicted the inference
 	EventSegment  EventType = "segment"  // a segment was sent, or forged, and judged
 	EventDeliver  EventType = "deliver"  // a delayed or held segment leaves
 	EventRule     EventType = "rule"     // a rule has fired, with detail
@@ -52,7 +53,7 @@ type Event struct {
 	Rules    []string // that fired on it
 	Reason   string   // why it did not go out, or the connection ended
 
-	// Of a state: whose, from which state, and why.
+	// Of a state or a desync: whose, from which state, and why.
 	Endpoint  conntrack.Dir
 	FromState conntrack.State
 	Cause     string

@@ -22,7 +22,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	switch e.Type {
 	case EventSegment, EventDeliver:
 		e.appendSegment(&j)
-	case EventState:
+	case EventState, EventDesync:
 		j.text("endpoint", e.Endpoint.String())
 		j.text("from_state", e.FromState.String())
 		j.text("cause", e.Cause)

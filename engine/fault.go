@@ -149,6 +149,9 @@ func (j *Journey) leaveAfter(p pending) {
 	j.box.after = append(j.box.after, p)
 }
 
+// nothingToAdd is the detail of an action without parameters.
+func nothingToAdd() string { return "" }
+
 // tell reports what an action does, in words made only if somebody listens.
 func (j *Journey) tell(action string, detail func() string) {
 	b := j.box

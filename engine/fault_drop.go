@@ -5,4 +5,7 @@ type dropFault struct{}
 
 var _ = registerPlain("drop", "the segment ends here", terminal, dropFault{})
 
-func (dropFault) Apply(j *Journey) { j.decide(Drop) }
+func (dropFault) Apply(j *Journey) {
+	j.decide(Drop)
+	j.tell("drop", nothingToAdd)
+}

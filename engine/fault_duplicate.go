@@ -15,7 +15,7 @@ var _ = register("duplicate", "the segment, and copies of it later", !terminal, 
 
 func (f *duplicateFault) Apply(j *Journey) {
 	for range f.Copies {
-		j.leaveAfter(pending{buf: j.copySegment(), to: j.Dir.Peer(), after: f.After})
+		j.leaveAfter(pending{buf: j.copySegment(), to: j.Dir.Peer(), after: f.After, kinds: j.Kinds})
 	}
 	j.tell("duplicate", func() string { return fmt.Sprintf("%d after %v", f.Copies, f.After) })
 }

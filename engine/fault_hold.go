@@ -138,7 +138,7 @@ func (b *Box) holdBack(j *Journey) {
 	}
 	w := wait{
 		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.rule,
-		verdict: Hold, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()}, hold: j.hold, leader: j.leader,
+		verdict: Hold, kinds: j.Kinds, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()}, hold: j.hold, leader: j.leader,
 	}
 	w.buf, w.from, w.to = b.share(j.place, j.place+1)
 	j.flow.held = append(j.flow.held, b.enqueue(w, due))

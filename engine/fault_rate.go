@@ -24,7 +24,10 @@ type bucket struct{ busy time.Duration }
 func (f *rateFault) Apply(j *Journey) {
 	b := &j.counts.buckets[j.Dir]
 	if f.Shared {
-		b = &j.rule.buckets[j.Conn.Side(j.Dir)]
+		totals := j.rule.totals // perhaps with other workers
+		totals.mu.Lock()
+		defer totals.mu.Unlock()
+		b = &totals.buckets[j.Conn.Side(j.Dir)]
 	}
 	busy := max(b.busy, j.Now)
 	wait := max(0, busy-j.Now-f.takes(int64(f.Burst)))

@@ -25,20 +25,28 @@ func (f *releaseFault) Check() []rules.Problem {
 }
 
 func (f *releaseFault) Apply(j *Journey) {
-	b := j.box
-	switch {
-	case f.Rule != "":
-		b.releaseAll(func(w *wait) bool { return w.rule.Name == f.Rule })
-	case f.Tag != "":
-		bit := b.tagBit(f.Tag)
-		b.releaseAll(func(w *wait) bool {
-			of := b.flowAt(w)
-			return of != nil && of.tags&bit != 0
-		})
-	default:
-		b.releaseHeld(j.flow, func(*wait) bool { return true })
+	if f.Rule == "" && f.Tag == "" {
+		j.box.releaseHeld(j.flow, func(*wait) bool { return true })
+	} else {
+		f.release(j.box)
+		if others := j.box.totals.release; others != nil {
+			others(j.box, f)
+		}
 	}
 	j.tell("release", func() string { return f.Rule + f.Tag })
+}
+
+// release lets go what a Box holds for the rule, or of connections with the tag.
+func (f *releaseFault) release(b *Box) {
+	if f.Rule != "" {
+		b.releaseAll(func(w *wait) bool { return w.rule.Name == f.Rule })
+		return
+	}
+	bit := b.tagBit(f.Tag)
+	b.releaseAll(func(w *wait) bool {
+		of := b.flowAt(w)
+		return of != nil && of.tags&bit != 0
+	})
 }
 
 // releaseHeld lets go the held segments of a flow that are meant, in the order

@@ -75,6 +75,7 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 // Opened chooses the rules that can concern a new connection. It is part of
 // conntrack.Observer.
 func (b *Box) Opened(c, old *conntrack.Conn) {
+	b.number(c)
 	b.chosen = b.candidates(b.chosen[:0], c)
 	var before *flow
 	if old != nil {
@@ -96,7 +97,11 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 // Changed reports a change of state.
 func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.State, why conntrack.Cause) {
 	if b.watched(c) {
-		b.event(c, Event{Type: EventState, Endpoint: d, FromState: from, Cause: why.String()})
+		e := Event{Type: EventState, Endpoint: d, FromState: from, Cause: why.String()}
+		if why == conntrack.Evidence {
+			e.Type = EventDesync
+		}
+		b.event(c, e)
 	}
 }
 
@@ -113,26 +118,45 @@ func (b *Box) Removed(c *conntrack.Conn) { b.dropFlow(c) }
 // choose makes the candidates of every connection anew, after the rules have
 // changed. New rules count the connections in the order of their SYNs; one that
 // was there before keeps the candidates that it has, with their counts.
-func (b *Box) choose() {
-	var conns []*conntrack.Conn
-	b.table.All(func(c *conntrack.Conn) bool {
-		conns = append(conns, c)
-		return true
-	})
-	slices.SortFunc(conns, func(x, y *conntrack.Conn) int { return cmp.Compare(x.Ordinal(), y.Ordinal()) })
-	for _, c := range conns {
-		b.chosen = b.candidates(b.chosen[:0], c)
-		f := b.flowOf(c)
-		if f == nil && len(b.chosen) == 0 {
-			continue
-		}
-		if f == nil {
-			f = b.newFlow(c)
-		}
-		b.chosen = append(b.chosen, f.carry()...)
-		slices.SortFunc(b.chosen, func(x, y candidate) int { return cmp.Compare(x.Index, y.Index) })
-		f.rules = append(f.rules[:0], b.chosen...)
+func choose(boxes []*Box) {
+	type tracked struct {
+		*conntrack.Conn
+		box *Box
 	}
+	var conns []tracked
+	for _, b := range boxes {
+		b.table.All(func(c *conntrack.Conn) bool {
+			conns = append(conns, tracked{c, b})
+			return true
+		})
+	}
+	slices.SortFunc(conns, func(x, y tracked) int { return cmp.Compare(x.box.ordinal(x.Conn), y.box.ordinal(y.Conn)) })
+	for _, c := range conns {
+		c.box.chooseFor(c.Conn)
+	}
+	for _, b := range boxes {
+		b.settleRules()
+	}
+}
+
+// chooseFor makes the candidates of one connection anew.
+func (b *Box) chooseFor(c *conntrack.Conn) {
+	b.chosen = b.candidates(b.chosen[:0], c)
+	f := b.flowOf(c)
+	if f == nil && len(b.chosen) == 0 {
+		return
+	}
+	if f == nil {
+		f = b.newFlow(c)
+	}
+	b.chosen = append(b.chosen, f.carry()...)
+	slices.SortFunc(b.chosen, func(x, y candidate) int { return cmp.Compare(x.Index, y.Index) })
+	f.rules = append(f.rules[:0], b.chosen...)
+}
+
+// settleRules ends a change of rules: what waits in the name of a rule that goes on
+// does so in the name of its place in the new set.
+func (b *Box) settleRules() {
 	for i := range b.waits {
 		if w := &b.waits[i]; w.rule != nil && w.rule.kept != nil {
 			w.rule = w.rule.kept

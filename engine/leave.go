@@ -15,6 +15,7 @@ type pending struct {
 	after time.Duration
 	fit   bool // move its numbers to where its receiver waits, as it leaves
 	rule  *rule
+	kinds conntrack.Kinds // of a copy; what is forged is known by its flags
 }
 
 // A maker forges a packet at the moment it leaves, when the numbers of its
@@ -87,7 +88,7 @@ func (b *Box) emitAfter(j *Journey) {
 	for i := range b.after {
 		p := &b.after[i]
 		w := wait{
-			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, fit: p.fit,
+			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, kinds: p.kinds, fit: p.fit,
 			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
 		}
 		if p.after == 0 {

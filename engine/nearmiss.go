@@ -36,8 +36,8 @@ const (
 	byNth
 	byEvery
 	byCount
-	byTotal
 	byProbability
+	byTotal
 )
 
 // A nearMiss is the failed predicate that came latest, and what it saw last.
@@ -48,19 +48,21 @@ type nearMiss struct {
 }
 
 // missed notes a failed predicate.
-func (r *rule) missed(p predicate, saw int64) {
-	switch m := &r.closest; {
-	case p > m.failed:
-		*m = nearMiss{p, saw, 1}
-	case p == m.failed:
-		m.saw = saw
-		m.times++
+func (r *rule) missed(p predicate, saw int64) { r.closest.add(nearMiss{p, saw, 1}) }
+
+// add notes a miss that came later.
+func (m *nearMiss) add(later nearMiss) {
+	switch {
+	case later.failed > m.failed:
+		*m = later
+	case later.failed == m.failed:
+		m.saw = later.saw
+		m.times += later.times
 	}
 }
 
 // whyNot says in words why the rule has never fired.
-func (r *rule) whyNot() string {
-	m := r.closest
+func (r *rule) whyNot(m nearMiss) string {
 	if m.failed == nothing {
 		if len(r.Match.Port) > 0 {
 			return fmt.Sprintf("no connection had port = %s", r.Match.Port)
@@ -68,9 +70,12 @@ func (r *rule) whyNot() string {
 		return "no segment came by"
 	}
 	wanted, saw := r.wanted(m)
-	of := "segments"
+	of := "segment"
 	if m.failed < byEnabled {
-		of = "connections"
+		of = "connection"
+	}
+	if m.times > 1 {
+		of += "s"
 	}
 	return fmt.Sprintf("closest: %d %s got as far as %s%s", m.times, of, wanted, saw)
 }
@@ -124,8 +129,8 @@ func (r *rule) wanted(m nearMiss) (key, saw string) {
 		return fmt.Sprintf("every = %d", r.Every), last(m.saw)
 	case byCount:
 		return fmt.Sprintf("count = %d", r.Count), ""
-	case byTotal:
-		return fmt.Sprintf("total = %d", r.Total), ""
+	case byProbability:
+		return fmt.Sprintf("probability = %v", r.Probability), ""
 	}
-	return fmt.Sprintf("probability = %v", r.Probability), ""
+	return fmt.Sprintf("total = %d", r.Total), ""
 }

@@ -31,9 +31,8 @@ type rule struct {
 	names   []string // its name alone, as events carry it
 	reason  string   // as the reason of a drop
 
-	conns   int64     // connections that its address keys select
-	fired   uint64    // in all
-	buckets [2]bucket // of a shared rate, by the sender's side
+	totals  *ruleTotals // with those of other Boxes
+	fired   uint64
 	closest nearMiss
 }
 
@@ -110,16 +109,16 @@ func (b *Box) candidates(dst []candidate, c *conntrack.Conn) []candidate {
 			r.missed(byServer, 0)
 			return
 		}
-		r.conns++
+		ordinal := r.totals.conns.Add(1)
 		switch {
-		case !m.Connection.Match(r.conns):
-			r.missed(byConnection, r.conns)
+		case !m.Connection.Match(ordinal):
+			r.missed(byConnection, ordinal)
 		case !m.Incarnation.Match(int64(c.Incarnation())):
 			r.missed(byIncarnation, int64(c.Incarnation()))
-		case r.Share < 1 && r.chance(uint64(r.conns), shareSalt) >= r.Share:
+		case r.Share < 1 && r.chance(uint64(ordinal), shareSalt) >= r.Share:
 			r.missed(byShare, 0)
 		default:
-			dst = append(dst, candidate{rule: r, ordinal: r.conns})
+			dst = append(dst, candidate{rule: r, ordinal: ordinal})
 		}
 	})
 	return dst
@@ -174,7 +173,8 @@ func (c *candidate) match(j *Journey) (failed predicate, saw int64) {
 }
 
 // limit counts a match and tells whether the rule's counts let it fire. nth
-// and every count matches, so chance comes last.
+// and every count matches, so chance comes after them; the total counts firings, and
+// what is taken from it is used, so it comes last.
 func (c *candidate) limit(j *Journey) (failed predicate, saw int64) {
 	since := j.Now - c.loaded
 	if since < c.After || c.For > 0 && since >= c.After+c.For {
@@ -189,10 +189,10 @@ func (c *candidate) limit(j *Journey) (failed predicate, saw int64) {
 		return byEvery, n
 	case c.Count > 0 && c.rule.countReached(c.fired):
 		return byCount, int64(c.fired)
-	case c.Total > 0 && c.rule.fired >= uint64(c.Total):
-		return byTotal, int64(c.rule.fired)
 	case !c.lucky(j):
 		return byProbability, 0
+	case c.Total > 0 && !c.totals.take(uint64(c.Total)):
+		return byTotal, int64(c.Total)
 	}
 	return nothing, 0
 }

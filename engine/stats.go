@@ -52,6 +52,31 @@ type Stats struct {
 	Losses    [numLosses]uint64
 	Waiting   int // segments held or delayed now
 	WaitBytes int // the memory that they take
+	Lateness  Lateness
+}
+
+// add adds what another Box has done.
+func (s *Stats) add(o Stats) {
+	for side := range s.Packets {
+		s.Packets[side] += o.Packets[side]
+		s.Bytes[side] += o.Bytes[side]
+	}
+	s.Segments += o.Segments
+	addTo(s.Verdicts[:], o.Verdicts[:])
+	addTo(s.Others[:], o.Others[:])
+	s.Untracked += o.Untracked
+	s.Whole += o.Whole
+	s.Swallowed += o.Swallowed
+	addTo(s.Losses[:], o.Losses[:])
+	s.Waiting += o.Waiting
+	s.WaitBytes += o.WaitBytes
+	addTo(s.Lateness[:], o.Lateness[:])
+}
+
+func addTo(sums, more []uint64) {
+	for i, n := range more {
+		sums[i] += n
+	}
 }
 
 // OtherNames names the elements of Stats.Others.

@@ -32,7 +32,7 @@ func (b *Box) event(c *conntrack.Conn, told Event) {
 	e := &b.told
 	*e = told
 	e.Time = b.since(b.now)
-	e.Conn, e.Incarnation = c.Ordinal(), c.Incarnation()
+	e.Conn, e.Incarnation = b.ordinal(c), c.Incarnation()
 	e.Client, e.Server = c.Client(), c.Server()
 	if f := b.flowOf(c); f != nil {
 		e.Selected = len(f.rules) > 0
@@ -60,9 +60,10 @@ func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntra
 		return
 	}
 	e := b.describe(EventDeliver, c, d, s)
-	e.Verdict = w.verdict
+	e.Verdict, e.Kinds = w.verdict, w.kinds
 	if w.verdict == Forged {
 		e.Type = EventSegment
+		e.Kinds |= conntrack.PlainKinds(s)
 	}
 	if w.rule != nil {
 		e.Rules = w.rule.names

@@ -25,6 +25,7 @@ type wait struct {
 	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
 	span    seq.Range // the sequence space it occupies
 	verdict Verdict
+	kinds   conntrack.Kinds
 	maker   maker // makes the packet when it is due, in place of buf
 	target  conntrack.Dir
 	raw     bool // not a segment of a connection
@@ -47,7 +48,7 @@ func (b *Box) crowded(j *Journey) bool {
 func (b *Box) putAside(r *run) {
 	w := wait{
 		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
-		rule: r.rule, verdict: Delay, span: spanOf(&b.packet, r.from, r.to),
+		rule: r.rule, verdict: Delay, kinds: r.kinds, span: spanOf(&b.packet, r.from, r.to),
 	}
 	w.buf, w.from, w.to = b.share(r.from, r.to)
 	b.enqueue(w, r.due)
@@ -130,11 +131,12 @@ const maxExpire = 256
 func (b *Box) Advance(now time.Duration) {
 	b.now = now
 	for {
-		t, _, ok := b.queue.Pop(now)
+		t, due, ok := b.queue.Pop(now)
 		if !ok {
 			break
 		}
 		if w := &b.waits[t.place]; w.ticket == t.ticket {
+			b.stats.Lateness.note(now - due)
 			b.expired(t.place)
 		}
 	}

@@ -10,122 +10,143 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// A worker is one thread with its queue pair, its Box and everything in it. It
-// polls both queues and the next due time, reads until they are dry, decides,
+// A worker is one thread with its queues, its Box and everything in it. It
+// polls its queues and the next due time, reads until they are dry, decides,
 // and writes at once.
 type worker struct {
-	engine *Engine
-	box    *Box
-	queues [2]tunnel.Queue
-	poller tunnel.Poller
-	spare  *Buf // to read into
-	calls  chan call
-	quit   chan struct{} // closed by stop
-	done   chan struct{} // closed when run has ended
+	engine  *Engine
+	box     *Box
+	inlets  []inlet
+	outlets [2]tunnel.Queue // by device
+	poller  tunnel.Poller
+	spare   *Buf // to read into
+	mail    mailbox
+	spinner spinner
+	done    chan struct{} // closed when run has ended
 }
 
-type call struct {
-	f    func(*Box, time.Duration)
-	done chan struct{}
+// An inlet is a queue that a worker reads, and the device that has it.
+type inlet struct {
+	tunnel.Queue
+	side int
 }
 
-func newWorker(e *Engine) (*worker, error) {
-	w := &worker{
-		engine: e,
-		calls:  make(chan call, 16),
-		quit:   make(chan struct{}),
-		done:   make(chan struct{}),
+// newWorker makes the worker of that index out of n. It reads each nth queue of both
+// devices, which is one of each as a rule, and writes to its own: from a
+// packet that is written the kernel learns in which queue its flow is at home.
+func newWorker(e *Engine, index, n int) (*worker, error) {
+	w := &worker{engine: e, done: make(chan struct{})}
+	var polled []tunnel.Queue
+	for side, d := range e.cfg.Devices {
+		w.outlets[side] = d.Queue(index)
+		for i := index; i < d.Queues(); i += n {
+			w.inlets = append(w.inlets, inlet{d.Queue(i), side})
+			polled = append(polled, d.Queue(i))
+		}
 	}
-	cfg := BoxConfig{
-		Rules: e.cfg.Rules, Seed: e.cfg.Seed, Output: w, OnEvent: e.cfg.OnEvent, AllEvents: e.cfg.AllEvents,
-		Tap: e.cfg.Tap, Stacks: e.cfg.Stacks, MaxConns: e.cfg.MaxConns,
-	}
-	for i, d := range e.cfg.Devices {
-		w.queues[i] = d.Queue(0)
-		cfg.Offload[i] = d.Offload()
-	}
-	poller, err := tunnel.NewPoller(w.queues[0], w.queues[1])
+	poller, err := tunnel.NewPoller(polled...)
 	if err != nil {
 		return nil, fmt.Errorf("poll the devices: %w", err)
 	}
 	w.poller = poller
-	w.box = NewBox(cfg, 0)
+	w.box = NewBox(e.boxConfig(w), 0)
 	return w, nil
 }
 
 // Write gives a packet to its device; it makes the worker the Box's Output.
 func (w *worker) Write(e *Emission) error {
-	return w.queues[e.Side].Write(e.Header, e.Head, e.Body)
+	return w.outlets[e.Side].Write(e.Header, e.Head, e.Body)
 }
 
-func (w *worker) now() time.Duration { return time.Since(w.engine.start) }
+func (w *worker) now() time.Duration { return w.engine.Since() }
 
 // run is the worker's thread.
-func (w *worker) run() (err error) {
+func (w *worker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(w.done)
 	defer w.poller.Close()
 	defer w.box.Shutdown()
-	for {
-		select {
-		case <-w.quit:
-			return nil
-		case c := <-w.calls:
-			w.serve(c)
+	for !w.engine.stopping() {
+		if w.mail.waiting() {
+			w.serve()
 			continue
-		default:
 		}
-		busy, err := w.readBoth()
+		n, err := w.readAll()
 		if err != nil {
 			return err
 		}
 		w.box.Advance(w.now())
-		if busy {
-			continue
+		if n == burst {
+			continue // there may be more
 		}
-		if err := w.poller.Wait(w.untilNext()); err != nil {
-			return fmt.Errorf("wait for packets: %w", err)
+		if err := w.rest(); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// burst is how many packets are read from one device before the other has its turn.
+// burst is how many packets are read from one queue before the others have their turn.
 const burst = 64
 
-// readBoth reads from both devices in turn and tells whether more may be waiting.
-func (w *worker) readBoth() (busy bool, err error) {
-	for side := range w.queues {
-		more, err := w.read(side)
+// readAll reads from the queues in turn. It returns the most that came from one of them.
+func (w *worker) readAll() (most int, err error) {
+	for i := range w.inlets {
+		n, err := w.read(&w.inlets[i])
 		if err != nil {
-			return false, err
+			return 0, err
 		}
-		busy = busy || more
+		most = max(most, n)
 	}
-	return busy, nil
+	return most, nil
 }
 
-func (w *worker) read(side int) (more bool, err error) {
-	for range burst {
+// read gives the Box what a queue has, up to a burst.
+func (w *worker) read(in *inlet) (n int, err error) {
+	for n < burst {
 		if w.spare == nil {
 			w.spare = w.box.Buf()
 		}
-		n, header, err := w.queues[side].Read(w.spare.Space())
+		size, header, err := in.Read(w.spare.Space())
 		switch {
 		case errors.Is(err, tunnel.ErrEmpty):
-			return false, nil
-		case errors.Is(err, os.ErrClosed) && w.stopping():
-			return false, nil
+			return n, nil
+		case errors.Is(err, os.ErrClosed) && w.engine.stopping():
+			return n, nil
 		case err != nil:
-			return false, fmt.Errorf("read %s: %w", w.engine.cfg.Devices[side].Name(), err)
+			return n, fmt.Errorf("read %s: %w", w.engine.cfg.Devices[in.side].Name(), err)
 		}
 		buf := w.spare
 		w.spare = nil
 		buf.Header = header
-		buf.SetLen(n)
-		w.box.Receive(w.now(), side, buf)
+		buf.SetLen(size)
+		w.box.Receive(w.now(), in.side, buf)
+		n++
 	}
-	return true, nil
+	return n, nil
+}
+
+// rest waits for a packet, the next due time or mail; with busy-poll it looks
+// for packets a little longer first.
+func (w *worker) rest() error {
+	if !w.engine.cfg.BusyPoll {
+		return w.wait()
+	}
+	if came, err := w.spin(); came || err != nil {
+		return err
+	}
+	start := w.now()
+	err := w.wait()
+	w.spinner.waited(w.now() - start)
+	return err
+}
+
+func (w *worker) wait() error {
+	if err := w.poller.Wait(w.untilNext()); err != nil {
+		return fmt.Errorf("wait for packets: %w", err)
+	}
+	return nil
 }
 
 // untilNext is how long nothing is due; negative if nothing ever is.
@@ -137,54 +158,29 @@ func (w *worker) untilNext() time.Duration {
 	return max(next-w.now(), 0)
 }
 
-func (w *worker) serve(c call) {
-	c.f(w.box, w.now())
-	close(c.done)
+// serve does what the mailbox asks for.
+func (w *worker) serve() {
+	h, releases := w.mail.take()
+	for _, f := range releases {
+		w.box.now = w.now()
+		f.release(w.box)
+	}
+	if h != nil {
+		close(h.stands)
+		<-h.resume
+	}
 }
 
-// call hands f to the worker's thread and waits for it.
-func (w *worker) call(f func(*Box, time.Duration)) error {
-	c := call{f, make(chan struct{})}
-	select {
-	case w.calls <- c:
-	case <-w.done:
-		return ErrStopped
-	}
+// halt asks the worker to stand still until resume is closed.
+func (w *worker) halt(resume chan struct{}) *halt {
+	h := &halt{stands: make(chan struct{}), resume: resume}
+	w.mail.putHalt(h)
 	w.poller.Wake()
-	select {
-	case <-c.done:
-		return nil
-	case <-w.done:
-		select {
-		case <-c.done: // it was served, and then the end came
-			return nil
-		default:
-			return ErrStopped
-		}
-	}
+	return h
 }
 
-// inspect calls f on the Box: on its thread, or here once that has ended.
-func (w *worker) inspect(f func(*Box)) {
-	if w.call(func(b *Box, _ time.Duration) { f(b) }) != nil {
-		f(w.box)
-	}
-}
-
-func (w *worker) stop() {
-	select {
-	case <-w.quit:
-	default:
-		close(w.quit)
-	}
+// release asks the worker to do a release action on its own connections, soon.
+func (w *worker) release(f *releaseFault) {
+	w.mail.putRelease(f)
 	w.poller.Wake()
-}
-
-func (w *worker) stopping() bool {
-	select {
-	case <-w.quit:
-		return true
-	default:
-		return false
-	}
 }

@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"time"
+
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
 // An excuse is a difference that no segment has told of. Each has an exact
@@ -9,8 +12,8 @@ import (
 type excuse string
 
 const (
-	// The kernel has no socket any more, and nothing has been sent or delivered since
-	// both agreed: a timer, or a close in a state that says nothing.
+	// The kernel has no socket any more, and nothing was sent or delivered since both
+	// agreed: a timer, or a close in a state that says nothing.
 	silentEnd excuse = "ended in silence"
 	// The process has closed, but its FIN waits behind data for which there is no room.
 	keptBack excuse = "FIN kept back"
@@ -22,45 +25,16 @@ const (
 	orphanGone excuse = "FIN_WAIT_2 without a process or a bucket"
 )
 
-// withoutFin is how the states look while a FIN is kept back.
-var withoutFin = map[conntrack.State]conntrack.State{
-	conntrack.FinWait1: conntrack.Established,
-	conntrack.Closing:  conntrack.CloseWait,
-	conntrack.LastAck:  conntrack.CloseWait,
-}
-
-// leftSilently are the states in which Linux sends nothing when a process closes, or
-// closes with SO_LINGER 0.
-var leftSilently = conntrack.StatesOf(conntrack.SynSent, conntrack.Closing, conntrack.LastAck)
-
-// observe notes what only the kernel's side can tell and an excuse may need later.
-func (x *end) observe(peer *end, s sample) {
-	x.kept = !x.fin && withoutFin[s.kernel] != 0
-}
-
-// keepsFin tells whether all the difference is a FIN that the kernel keeps back.
-func (x *end) keepsFin(s sample) bool {
-	opening := s.kernel == conntrack.FinWait1 && s.model == conntrack.SynRcvd
-	return x.kept && (withoutFin[s.kernel] == s.model || opening)
-}
-
 // excuse is why the wire cannot have told of the difference; "" if it can.
-func (x *end) excuse(s sample) excuse {
+func (x *end) excuse(s *sample, noTimeWait bool) excuse {
+	if s.kernel == conntrack.Closed {
+		why := x.excuseEnd(s, noTimeWait)
+		if why != "" && x.dead < 0 {
+			x.dead = x.wire.spoke
+		}
+		return why
+	}
 	switch {
-	case s.kernel == conntrack.Closed && x.dead == x.sent:
-		return silentEnd
-	case s.kernel == conntrack.Closed && (x.agreed == x.touched || x.left == x.given && leftSilently.Has(s.model)):
-		x.dead = x.sent
-		return silentEnd
-	case s.kernel == conntrack.Closed && s.model == conntrack.SynSent && x.quit:
-		x.dead = x.sent
-		return silentEnd
-	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.rst == x.touched:
-		x.dead = x.sent
-		return orphanReset
-	case s.kernel == conntrack.Closed && s.model == conntrack.FinWait2 && x.gone && x.noTimeWait:
-		x.dead = x.sent
-		return orphanGone
 	case x.keepsFin(s):
 		return keptBack
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
@@ -68,4 +42,64 @@ func (x *end) excuse(s sample) excuse {
 		return keptBackTooLong
 	}
 	return ""
+}
+
+// excuseEnd: the kernel has no socket, and the model believes in one.
+func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
+	switch orphan := s.model == conntrack.FinWait2 && s.process.closed; {
+	case x.dead == x.wire.spoke, x.agreed == x.wire.touched, x.ranOut(), x.quitSilently(s):
+		return silentEnd
+	case orphan && x.wire.rst == x.wire.touched:
+		return orphanReset
+	case orphan && noTimeWait:
+		return orphanGone
+	}
+	return ""
+}
+
+// ranOut tells whether the socket vanished when its timer was due: there may have been
+// no sample between its last segment and its end.
+func (x *end) ranOut() bool {
+	a := &x.alive
+	late := x.doubt.at - (a.at + a.socket.Expires)
+	return a.socket.Timer != netns.TimerOff && a.model == a.kernel && -jiffies < late && late < jiffies+3*samplePause
+}
+
+// jiffies is how far off a timer that sock_diag tells of may be.
+const jiffies = 8 * time.Millisecond
+
+// meeting is how near to its process's close a segment must arrive for Linux to take
+// it from the socket's backlog when that is CLOSED, and to drop it.
+const meeting = 2 * time.Millisecond
+
+// quitSilently tells whether the process has closed in a state in which Linux sends
+// nothing then, and nothing but that can have ended the endpoint.
+func (x *end) quitSilently(s *sample) bool {
+	p := &s.process
+	if !p.quit {
+		return false
+	}
+	switch s.model {
+	case conntrack.SynSent: // what comes is answered by RST, socket or not
+		return true
+	case conntrack.Closing, conntrack.LastAck: // SO_LINGER 0
+		return p.given == x.wire.given
+	case conntrack.Established, conntrack.SynRcvd: // it was SYN_SENT
+		apart := p.quitAt - x.wire.givenAt
+		return x.wire.silent && -meeting < apart && apart < meeting
+	}
+	return false
+}
+
+// withoutFin is how the states look while a FIN is kept back.
+var withoutFin = map[conntrack.State]conntrack.State{
+	conntrack.FinWait1: conntrack.Established,
+	conntrack.Closing:  conntrack.CloseWait,
+	conntrack.LastAck:  conntrack.CloseWait,
+}
+
+// keepsFin tells whether all the difference is a FIN that the kernel keeps back.
+func (x *end) keepsFin(s *sample) bool {
+	opening := s.kernel == conntrack.FinWait1 && s.model == conntrack.SynRcvd
+	return !x.wire.fin && (withoutFin[s.kernel] == s.model || opening)
 }

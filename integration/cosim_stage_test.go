@@ -191,7 +191,7 @@ func (s *stage) live(c *couple, tr *track, h int) {
 		if a.end == endAbort {
 			unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		}
-		s.judge.leaves(tr, h, a.end.String())
+		s.judge.closes(tr, h, a.end.String())
 		s.disown(fd)
 	}
 }
@@ -247,7 +247,7 @@ func (s *stage) perform(a *act, tr *track, h, fd int) {
 			n := s.recv(fd, d.bytes)
 			s.judge.note(tr, h, fmt.Sprintf("%v: %d", d, n))
 		case doShutdown:
-			s.judge.leaves(tr, h, "shutdown")
+			s.judge.shuts(tr, h, "shutdown")
 			unix.Shutdown(fd, unix.SHUT_WR)
 		}
 	}

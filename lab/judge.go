@@ -174,7 +174,7 @@ func (s *firedSpec) check() check { return s }
 
 func (s *firedSpec) look(m *moment) finding {
 	n := int64(m.fired(s.rule))
-	done := finding{ruling: fail, why: fmt.Sprintf("it fired %d times", n), at: m.at}
+	done := finding{ruling: fail, why: "it fired " + times(n), at: m.at}
 	ok := s.fired.Match(n)
 	if ok {
 		done.ruling = pass
@@ -186,6 +186,14 @@ func (s *firedSpec) look(m *moment) finding {
 		return finding{ruling: enough}
 	}
 	return finding{}
+}
+
+// times is how often: once, 2 times.
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func (s *firedSpec) highest() (n int64) {

@@ -83,7 +83,7 @@ func (l *ladder) add(e *engine.Event, at time.Duration, listens bool) {
 		}
 		l.states = [2]string{}
 		l.push(row{at: at, note: note}, states)
-	case engine.EventState:
+	case engine.EventState, engine.EventDesync:
 		l.push(row{at: at, note: cause(e)}, states)
 	case engine.EventRule:
 		for _, name := range e.Rules {

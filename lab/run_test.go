@@ -417,7 +417,7 @@ func TestLabsThatFail(t *testing.T) {
 			[[expect]]
 			rule  = "too-often"
 			fired = "< 1"`,
-			"it fired 1 times"},
+			"it fired once"},
 		{"an error nobody expected", `
 			[client]
 			script = "connect server:1"`,

@@ -48,7 +48,7 @@ func (d *device) configure(mtu int) (err error) {
 	if d.counters, err = openCounters(); err != nil {
 		return err
 	}
-	if err := setLink(d.control, d.name, unix.SIOCSIFTXQLEN, ringLen); err != nil {
+	if err := setRing(d.name, ringLen); err != nil {
 		return fmt.Errorf("set txqueuelen: %w", err)
 	}
 	if err := setLink(d.control, d.name, unix.SIOCSIFMTU, uint32(mtu)); err != nil {

@@ -12,15 +12,15 @@ import (
 	"github.com/tcpmangle/tcpmangle/lab"
 )
 
-// home is the folder of the project, seen from here.
-const home = "../.."
+// project is the folder of the project, seen from here.
+const project = "../.."
 
 // pages are what users read: the README and everything in docs.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(home, "docs", "*.md"))
-	files = append(files, filepath.Join(home, "README.md"), filepath.Join(home, "CONTRIBUTING.md"),
-		filepath.Join(home, "internal", "ladder", "README.md"))
+	files, _ := filepath.Glob(filepath.Join(project, "docs", "*.md"))
+	files = append(files, filepath.Join(project, "README.md"), filepath.Join(project, "CONTRIBUTING.md"),
+		filepath.Join(project, "internal", "ladder", "README.md"))
 	text := map[string]string{}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
@@ -47,7 +47,7 @@ func blocks(text string, languages ...string) (found []string) {
 func TestReferencePage(t *testing.T) {
 	var b strings.Builder
 	writeReference(&b)
-	same(t, filepath.Join(home, "docs", "reference.md"), b.String())
+	same(t, filepath.Join(project, "docs", "reference.md"), b.String())
 }
 
 // Every file that a page shows is one that would be read, rules or lab.
@@ -124,7 +124,7 @@ func understood(args []string) error {
 // shownBy is what a page shows of a call's output; its first line is the call.
 func shownBy(t *testing.T, page, call string) string {
 	t.Helper()
-	for _, b := range blocks(pages(t)[filepath.Join(home, page)], "console") {
+	for _, b := range blocks(pages(t)[filepath.Join(project, page)], "console") {
 		if first, rest, _ := strings.Cut(b, "\n"); first == "$ "+call {
 			return rest
 		}
@@ -151,7 +151,7 @@ func TestLabInREADME(t *testing.T) {
 	const file = "examples/rules/last-ack-lost.toml"
 	want := shownBy(t, "README.md", "go run ./cmd/tcpmangle lab "+file)
 	cmd := command(t, "lab", file)
-	cmd.Dir = home
+	cmd.Dir = project
 	o := finish(t, cmd)
 	o.wants(t, 0)
 	if got, want := essence(o.stdout), essence(want); got != want {
@@ -174,7 +174,7 @@ func essence(report string) string {
 
 // The event that the page shows is one.
 func TestEventInPage(t *testing.T) {
-	text := pages(t)[filepath.Join(home, "docs", "events.md")]
+	text := pages(t)[filepath.Join(project, "docs", "events.md")]
 	for _, b := range blocks(text, "json") {
 		if keys := keysOf(t, b); !keysFit(keys, eventKeys["segment"]) {
 			t.Errorf("docs/events.md shows the keys\n%v, a segment has\n%s", keys, eventKeys["segment"])
@@ -188,7 +188,7 @@ func TestEventInPage(t *testing.T) {
 // The tables of the README name each example once.
 func TestExamplesInREADME(t *testing.T) {
 	named := map[string]int{}
-	rows := regexp.MustCompile(`(?m)^\|.*$`).FindAllString(pages(t)[filepath.Join(home, "README.md")], -1)
+	rows := regexp.MustCompile(`(?m)^\|.*$`).FindAllString(pages(t)[filepath.Join(project, "README.md")], -1)
 	for _, m := range regexp.MustCompile(`\[([^\]]*)\]\((examples/rules/[^)]*)\)`).FindAllStringSubmatch(strings.Join(rows, "\n"), -1) {
 		named[m[2]]++
 		if m[2] != "examples/rules/"+m[1]+".toml" {
@@ -209,7 +209,7 @@ func TestExamplesInREADME(t *testing.T) {
 
 func examples(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(home, "examples", "rules", "*.toml"))
+	files, err := filepath.Glob(filepath.Join(project, "examples", "rules", "*.toml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples found: %v", err)
 	}

@@ -101,7 +101,7 @@ func TestInterrupt(t *testing.T) {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			l := begin(t, command(t, "lab", "-v", "testdata/long.toml"))
-			left := traces(t, l.Process.Pid)
+			left := traces(t, l.Process.Pid, home)
 			l.signal(t, sig)
 			o := l.end(t)
 			o.wants(t, 1)
@@ -117,7 +117,7 @@ func TestInterruptTwice(t *testing.T) {
 	cmd := command(t, "lab", "-v", "testdata/long.toml")
 	cmd.Stdout = fullPipe(t)
 	l := begin(t, cmd)
-	left := traces(t, l.Process.Pid)
+	left := traces(t, l.Process.Pid, home)
 	l.signal(t, syscall.SIGINT)
 	l.await(t, interrupted)
 	time.Sleep(300 * time.Millisecond) // the report is stuck by then, and else this proves less
@@ -164,7 +164,7 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := traces(t, l.Process.Pid)
+	left := traces(t, l.Process.Pid, netnsOf(fmt.Sprintf("/proc/self/fd/%d", machine.FD())))
 	l.signal(t, syscall.SIGKILL)
 	l.end(t).wants(t, -1)
 	left.areGone(t)
@@ -205,14 +205,18 @@ type held struct {
 // it, and its child.
 const processes = 4
 
-// traces looks at a running lab once all of it is there.
-func traces(t *testing.T, pid int) (h *held) {
+// home is the network namespace of the tests, before any of their threads has left it.
+var home = netnsOf("/proc/thread-self/ns/net")
+
+// traces looks at a lab that was started in a namespace, once all of it is there.
+func traces(t *testing.T, pid int, from string) (h *held) {
 	t.Helper()
 	for range 100 {
 		h = &held{map[int]string{}, map[string]bool{}}
 		h.descend(pid)
-		delete(h.namespaces, netnsOf(fmt.Sprintf("/proc/%d/ns/net", pid)))
-		if len(h.namespaces) == 2 && len(h.pids) == processes {
+		delete(h.namespaces, from)
+		// What is there has to be seen, or that it has gone would mean nothing.
+		if len(h.namespaces) == 2 && len(h.pids) == processes && len(h.left()) >= processes+2 {
 			return h
 		}
 		time.Sleep(10 * time.Millisecond)

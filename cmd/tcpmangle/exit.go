@@ -47,6 +47,12 @@ func atLeastOne(what string) cobra.PositionalArgs {
 	}
 }
 
+// A machineError is a run that the machine has not let come to its end.
+type machineError struct{ err error }
+
+func (e *machineError) Error() string { return e.err.Error() }
+func (e *machineError) Unwrap() error { return e.err }
+
 // An exitError ends the process with a status of its own, silently.
 type exitError struct{ status int }
 
@@ -65,6 +71,7 @@ func explain(stderr io.Writer, err error) int {
 		call     *usageError
 		mistakes mistakes
 		missing  *netns.MissingError
+		machine  *machineError
 		exit     *exitError
 	)
 	switch {
@@ -80,6 +87,9 @@ func explain(stderr io.Writer, err error) int {
 		return exitUsage
 	case errors.As(err, &missing):
 		complain(stderr, err, missing.Hint)
+		return exitMachine
+	case errors.As(err, &machine):
+		complain(stderr, err, "")
 		return exitMachine
 	case errors.As(err, &call):
 		complain(stderr, err, call.hint)

@@ -22,6 +22,7 @@ var calls = []struct {
 	{"help-check", "check --help", 0},
 	{"help-play", "play -h", 0},
 	{"help-replay", "help replay", 0},
+	{"help-bench", "help bench", 0},
 	{"help-version", "help version", 0},
 	{"topic-rules", "help rules", 0},
 	{"topic-kinds", "help kinds", 0},

@@ -180,6 +180,9 @@ func (b *batch) open() (err error) {
 }
 
 func (b *batch) run(r labRun) (err error) {
+	if err := b.writable(b.pcap); err != nil {
+		return err
+	}
 	opts := lab.Options{IP: r.ip, Offload: b.offload, AllEvents: b.allEvents, Capture: b.pcap}
 	if b.seed.given || !r.file.Rules.HasSeed {
 		seed := b.seedOf(r.file.Rules)
@@ -201,7 +204,7 @@ func (b *batch) run(r labRun) (err error) {
 	}
 	result, err := lab.Execute(b.ctx, r.file, opts)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.file.Path, err)
+		return &machineError{fmt.Errorf("%s: %w", r.file.Path, err)}
 	}
 	b.results = append(b.results, result)
 	if !result.Pass {
@@ -263,6 +266,18 @@ func (b *batch) writeJSON() error {
 	}
 	_, err := fmt.Fprintln(b.out, "\n]")
 	return err
+}
+
+// writable refuses a file that cannot be written, before anything is run.
+func (b *batch) writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(filepath.Clean(path))
+	if err != nil {
+		return &usageError{err: err}
+	}
+	return f.Close()
 }
 
 // create opens a file to write; - is standard output.

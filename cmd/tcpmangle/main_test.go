@@ -38,7 +38,8 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
 	cmd.Args[0] = "tcpmangle"
-	cmd.Env = append(os.Environ(), testRole+"="+roleCommand)
+	cmd.Env = append(os.Environ(), testRole+"="+roleCommand,
+		"GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0") // else each call ends a second later under -race
 	return cmd
 }
 

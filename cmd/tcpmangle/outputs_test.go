@@ -27,7 +27,8 @@ var eventKeys = map[string]string{
 	"state":   "t type conn incarnation client server endpoint from_state cause client_state server_state",
 	"rule":    "t type conn incarnation client server rules action [detail] client_state server_state",
 	"close":   "t type conn incarnation client server reason client_state server_state",
-	"expect":  "t type verdict detail",
+	"reload":  "t type seed",
+	"expect":  "t type verdict detail [reason]",
 }
 
 // variants are runs of testdata/faults.toml: nobody can tell from the outputs which
@@ -286,8 +287,8 @@ func tally(lines []string) map[string]int {
 	return n
 }
 
-// A lab's capture, replayed without rules, shows the connections in the states that
-// the lab saw.
+// A lab's capture, replayed with its rules, shows the same faults with the connections in
+// the same states: what was forged is passed over, and forged again.
 func TestReplayOfOurCapture(t *testing.T) {
 	needLab(t)
 	for _, file := range []string{"exchange.toml", "faults.toml"} {

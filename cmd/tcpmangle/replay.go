@@ -44,7 +44,7 @@ two, hosts stand where their segments are seen first.`,
 	return cmd
 }
 
-func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) (err error) {
+func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) error {
 	set, err := loadRules(files)
 	if err != nil {
 		return err
@@ -53,12 +53,11 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) (
 	if err != nil {
 		return err
 	}
-	defer func() { err = events.close(err) }()
 	seed := o.seedOf(set)
 	report, err := replay.Run(in, replay.Config{
 		Rules: set, Seed: seed, OnEvent: events.record, AllEvents: o.allEvents, Out: out,
 	})
-	if err != nil {
+	if err := events.close(err); err != nil { // before the report: both may go to standard output
 		return err
 	}
 	if o.json {

@@ -128,10 +128,6 @@ func veths(s *stage) (err error) {
 	if s.router, err = netns.New(); err != nil {
 		return err
 	}
-	// For the proxies' sockets; kernels that keep it to themselves say so.
-	if err := s.router.Sysctl("tcp_congestion_control", "cubic"); err != nil && !errors.Is(err, netns.ErrSysctlValue) {
-		return err
-	}
 	return errors.Join(
 		s.router.Sysctl("ip_forward", "1"),
 		s.wire(s.hosts[0], "near", clientAddr, nearRouter),
@@ -157,7 +153,25 @@ func (s *stage) wire(host *netns.NS, dev string, own, gateway netip.Addr) error 
 	if err != nil {
 		return err
 	}
-	return host.Do(func() error { return defaultVia(gateway) })
+	return errors.Join(
+		host.Do(func() error { return defaultVia(gateway) }),
+		s.router.Do(func() error { return cubicTo(own, dev) }),
+	)
+}
+
+// cubicTo has sockets of the thread's namespace use cubic towards a host, as ours
+// do: those of the proxies. The sysctl may not be set in a namespace.
+func cubicTo(host netip.Addr, dev string) error {
+	link, err := netlink.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	only := &net.IPNet{IP: host.AsSlice(), Mask: net.CIDRMask(32, 32)}
+	route := netlink.Route{LinkIndex: link.Attrs().Index, Dst: only, Scope: netlink.SCOPE_LINK, Congctl: "cubic"}
+	if err := netlink.RouteAdd(&route); err != nil {
+		return fmt.Errorf("route to %v with cubic: %w", host, err)
+	}
+	return nil
 }
 
 // defaultVia sets the default route of the thread's namespace.

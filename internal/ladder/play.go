@@ -182,7 +182,7 @@ func (p *player) record(e *engine.Event) {
 		last := &p.events[len(p.events)-1]
 		p.states[[2]netip.AddrPort{e.Client, e.Server}] = last
 	}
-	if e.Type == engine.EventRule || e.Type == engine.EventState {
+	if e.Type == engine.EventRule || e.Type == engine.EventState || e.Type == engine.EventDesync {
 		p.note(e)
 	}
 }

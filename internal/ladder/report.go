@@ -91,7 +91,7 @@ func (p *player) show(in *packet, left bool) {
 func (p *player) note(e *engine.Event) {
 	text := fmt.Sprintf("     # %v: %v -> %v (%s)", e.Endpoint, e.FromState, stateAfter(e), e.Cause)
 	if e.Type == engine.EventRule {
-		text = fmt.Sprintf("     # %s: %s %s", strings.Join(e.Rules, ","), e.Action, e.Detail)
+		text = strings.TrimRight(fmt.Sprintf("     # %s: %s %s", strings.Join(e.Rules, ","), e.Action, e.Detail), " ")
 	}
 	p.shown = append(p.shown, entry{at: p.now, text: text})
 }

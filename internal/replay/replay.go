@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
@@ -46,7 +47,7 @@ type Report struct {
 func Run(in string, cfg Config) (r *Report, err error) {
 	sides, err := survey(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", in, err)
+		return nil, err
 	}
 	reader, err := capture.Open(in)
 	if err != nil {
@@ -58,6 +59,9 @@ func Run(in string, cfg Config) (r *Report, err error) {
 		Rules: cfg.Rules, Seed: cfg.Seed, Output: discard{}, OnEvent: cfg.OnEvent, AllEvents: cfg.AllEvents,
 	}
 	if cfg.Out != "" {
+		if sameFile(in, cfg.Out) {
+			return nil, fmt.Errorf("%s: the outcome cannot be written over the capture", in)
+		}
 		comment := fmt.Sprintf("replay of %s, seed %d", in, cfg.Seed)
 		w, err := capture.Create(cfg.Out, capture.Options{Start: sides.start, Comment: comment}, Interfaces...)
 		if err != nil {
@@ -73,6 +77,13 @@ func Run(in string, cfg Config) (r *Report, err error) {
 	p.report.Skipped = reader.Skipped()
 	p.report.Rules, p.report.Stats = p.box.Report(), p.box.Stats()
 	return p.report, nil
+}
+
+// sameFile tells whether two paths lead to one file; writing would destroy what is read.
+func sameFile(a, b string) bool {
+	first, errA := os.Stat(a)
+	second, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(first, second)
 }
 
 // discard is where the box writes to: the outcome is in events and captures.

@@ -209,6 +209,21 @@ func TestOutCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A capture that is being read is not written over, whatever it is called.
+func TestOutIsIn(t *testing.T) {
+	in := write(t, exchange(), onOne, "eth0")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(in, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(in, Config{Out: link}); err == nil || !strings.Contains(err.Error(), "written over") {
+		t.Errorf("got %v", err)
+	}
+	if n := len(read(t, in)); n != len(exchange()) {
+		t.Errorf("%d packets are left", n)
+	}
+}
+
 // What was replayed and written can be replayed again and is the same then.
 func TestOutAgain(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.pcapng")

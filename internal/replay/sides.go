@@ -26,14 +26,21 @@ func survey(in string) (*sides, error) {
 	}
 	defer reader.Close()
 	s := &sides{lowSide: make(map[conntrack.Key]int)}
+	if err := s.read(reader); err != nil {
+		return nil, fmt.Errorf("%s: %w", in, err)
+	}
+	return s, nil
+}
+
+func (s *sides) read(reader *capture.Reader) error {
 	names := map[int]string{}
 	for {
 		packet, err := reader.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return s, s.order(names)
+			return s.order(names)
 		case err != nil:
-			return nil, err
+			return err
 		}
 		if s.start.IsZero() || packet.Time.Before(s.start) {
 			s.start = packet.Time

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/capture"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// trouble is a folder with a capture, trouble.pcapng, of one connection that the client
+// closes first, and rule files.
+func trouble(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	w, err := capture.Create(filepath.Join(dir, "trouble.pcapng"), capture.Options{Start: time.Unix(1767225600, 0)}, "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, data := range closing() {
+		w.Packet(0, time.Duration(i)*10*time.Millisecond, data, "")
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range replayRules {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// closing is a connection's segments.
+func closing() (packets [][]byte) {
+	client, server := netip.MustParseAddrPort("192.0.2.9:40000"), netip.MustParseAddrPort("192.0.2.1:8080")
+	add := func(src, dst netip.AddrPort, flags wire.Flags, seq, ack uint32, data string) {
+		b := wire.Build{Src: src, Dst: dst, Flags: flags, Seq: seq, Ack: ack, Window: 1000, Payload: []byte(data)}
+		packets = append(packets, b.Append(nil))
+	}
+	add(client, server, wire.SYN, 100, 0, "")
+	add(server, client, wire.SYN|wire.ACK, 500, 101, "")
+	add(client, server, wire.ACK, 101, 501, "")
+	add(client, server, wire.ACK|wire.PSH, 101, 501, "ping")
+	add(client, server, wire.ACK|wire.FIN, 105, 501, "")
+	add(server, client, wire.ACK|wire.FIN, 501, 106, "")
+	add(client, server, wire.ACK, 106, 502, "")
+	return packets
+}
+
+var replayRules = map[string]string{
+	"lose-fin.toml": `
+[[rule]]
+name   = "lose-fin"
+match  = { segment = "first-fin" }
+action = "drop"
+`,
+	"late-data.toml": `
+seed = 9
+
+[[rule]]
+name   = "late-data"
+match  = { segment = "data" }
+action = { delay = { by = "1h" } }
+`,
+	"never.toml": `
+[[rule]]
+name   = "never"
+match  = { segment = "rst" }
+action = "drop"
+`,
+	"perhaps.toml": `
+[[rule]]
+name     = "perhaps"
+match    = { segment = "rst" }
+action   = "drop"
+optional = true
+`,
+}
+
+func TestReplay(t *testing.T) {
+	tests := []struct {
+		name, args string
+		status     int
+	}{
+		{"fires", "-f lose-fin.toml trouble.pcapng", 0},
+		{"json", "-f lose-fin.toml --json --seed 3 trouble.pcapng", 0},
+		{"two-files", "-f lose-fin.toml -f late-data.toml trouble.pcapng", 0},
+		{"events", "-f lose-fin.toml --events - trouble.pcapng", 0},
+		{"never", "-f never.toml trouble.pcapng", 1},
+		{"never-json", "-f never.toml --json trouble.pcapng", 1},
+		{"optional", "-f perhaps.toml trouble.pcapng", 0},
+		{"one-of-two", "-f lose-fin.toml -f never.toml trouble.pcapng", 1},
+		{"two-captures", "-f lose-fin.toml trouble.pcapng trouble.pcapng", 2},
+		{"events-nowhere", "-f lose-fin.toml --events nowhere/out trouble.pcapng", 2},
+		{"write-nowhere", "-f lose-fin.toml -w nowhere/out trouble.pcapng", 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cmd := command(t, append([]string{"replay"}, strings.Fields(tt.args)...)...)
+			cmd.Dir = trouble(t)
+			o := finish(t, cmd)
+			o.wants(t, tt.status)
+			same(t, filepath.Join("testdata", "replay", tt.name+".txt"), session("tcpmangle replay "+tt.args, o))
+		})
+	}
+}
+
+// -w and --pcap write the same: the lost FIN is on its sender's side only.
+func TestReplayWrites(t *testing.T) {
+	for _, flag := range []string{"-w", "--write", "--pcap"} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			cmd := command(t, "replay", "-f", "lose-fin.toml", "trouble.pcapng", flag, "what-if.pcapng")
+			cmd.Dir = trouble(t)
+			finish(t, cmd).wants(t, 0)
+			packets, lost := readCapture(t, filepath.Join(cmd.Dir, "what-if.pcapng")), 0
+			for _, p := range packets {
+				if strings.HasPrefix(p.comment, "drop by lose-fin; client FIN_WAIT_1") && p.side == clientSide {
+					lost++
+				}
+			}
+			if len(packets) != 2*7-1 || lost != 1 {
+				t.Errorf("%d packets, %d of them lost, want 13 and 1", len(packets), lost)
+			}
+		})
+	}
+}
+
+// The input is not written over.
+func TestReplayOntoItself(t *testing.T) {
+	cmd := command(t, "replay", "-f", "lose-fin.toml", "trouble.pcapng", "-w", "trouble.pcapng")
+	cmd.Dir = trouble(t)
+	before, err := os.ReadFile(filepath.Join(cmd.Dir, "trouble.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := finish(t, cmd)
+	o.wants(t, 2)
+	after, _ := os.ReadFile(filepath.Join(cmd.Dir, "trouble.pcapng"))
+	if string(after) != string(before) {
+		t.Error("the capture is overwritten")
+	}
+	has(t, "standard error", o.stderr, "tcpmangle: ")
+}

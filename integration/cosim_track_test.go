@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+)
+
+// A tuple is a 4-tuple by host.
+type tuple [2]netip.AddrPort
+
+// A track is what the judge knows of one 4-tuple.
+type track struct {
+	couple *couple
+	tuple  tuple
+	events int // of the box, so far
+	ends   [2]end
+	log    []entry
+	told   bool // a disagreement on it
+}
+
+// An entry is a line of the ladder: an event of the box, or what an actor did.
+type entry struct {
+	at    time.Duration
+	event engine.Event
+	note  string
+}
+
+// An end is one endpoint of a track, by host.
+type end struct {
+	model   conntrack.State
+	wire    wireFacts
+	process processFacts
+
+	seen    sample        // the last look
+	alive   sample        // the last one that found a socket
+	doubt   sample        // the first of a row of looks that found one and the same difference
+	row     int           // how many
+	since   time.Duration // when a difference was found first, since both agreed; 0 none
+	agreed  int           // wire.touched, when both agreed last, as far as the wire can tell
+	dead    int           // wire.spoke, when it was found to have ended in silence; -1 it has not
+	excused excuse        // counted last
+
+	kept bool // its FIN is kept back
+	late bool // its FIN was kept back while the peer's arrived
+}
+
+// wireFacts are what the events tell of an endpoint, without any inference.
+type wireFacts struct {
+	touched int           // how often a segment was sent by it or delivered to it
+	spoke   int           // how often it has sent what it would not without a socket
+	given   int           // how often one was delivered to it
+	givenAt time.Duration // and when last
+	silent  bool          // it has sent nothing since
+	rst     int           // touched, when a RST was delivered to it last
+	fin     bool          // it has sent a FIN since its SYN
+}
+
+// processFacts are what its process has done with it.
+type processFacts struct {
+	quit   bool          // closed or shut down
+	closed bool          // closed
+	quitAt time.Duration // when
+	given  int           // wireFacts.given by then
+}
+
+// A sample is one look at an endpoint.
+type sample struct {
+	at      time.Duration
+	events  int
+	model   conntrack.State
+	kernel  conntrack.State
+	socket  netns.Socket
+	process processFacts
+}
+
+func (s *sample) same(o *sample) bool {
+	return s.events == o.events && s.model == o.model && s.kernel == o.kernel
+}
+
+// hear takes in an event about the 4-tuple; client is the host of the client.
+func (tr *track) hear(e *engine.Event, client int) {
+	tr.events++
+	tr.log = append(tr.log, entry{at: e.Time, event: e.Clone()})
+	tr.ends[client].model, tr.ends[1-client].model = e.ClientState, e.ServerState
+	if e.Type != engine.EventSegment && e.Type != engine.EventDeliver {
+		return
+	}
+	if e.Type == engine.EventSegment && e.Verdict != engine.Forged {
+		tr.sent(e)
+	}
+	if e.Type == engine.EventDeliver || e.Verdict == engine.Pass || e.Verdict == engine.Forged {
+		tr.ends[1-e.FromSide].wire.delivered(e)
+	}
+}
+
+func (tr *track) sent(e *engine.Event) {
+	x, y := &tr.ends[e.FromSide], &tr.ends[1-e.FromSide]
+	rst := strings.Contains(e.Flags, "R")
+	x.wire.touched++
+	x.wire.silent = false
+	if !rst || x.model != conntrack.SynSent { // else it answers what is for nobody, socket or not
+		x.wire.spoke++
+	}
+	switch {
+	case strings.Contains(e.Flags, "S"):
+		x.wire.fin, x.kept, x.late = false, false, false
+	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
+		x.wire.fin = true
+		x.late = x.late || x.kept && y.wire.fin
+		x.kept = false
+	}
+}
+
+func (w *wireFacts) delivered(e *engine.Event) {
+	w.touched++
+	w.given++
+	w.givenAt, w.silent = e.Time, true
+	if strings.Contains(e.Flags, "R") {
+		w.rst = w.touched
+	}
+}
