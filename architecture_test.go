@@ -63,7 +63,7 @@ func TestImportsPointDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range strings.Fields(string(out)) {
+	for path := range strings.FieldsSeq(string(out)) {
 		pkg := strings.TrimPrefix(path, module)
 		if strings.HasPrefix(pkg, "cmd/") || pkg == "integration" || pkg+"/" == module {
 			continue // may import everything
@@ -84,7 +84,7 @@ func imports(t *testing.T, pkg string) []string {
 }
 
 func allowed(path, words string) bool {
-	for _, word := range strings.Fields(words) {
+	for word := range strings.FieldsSeq(words) {
 		if m := modules[word]; path == m || strings.HasPrefix(path, m+"/") {
 			return true
 		}

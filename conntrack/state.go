@@ -84,7 +84,7 @@ func (set StateSet) Has(s State) bool { return set&(1<<s) != 0 }
 // String lists the members, as a message about a rule wants them.
 func (set StateSet) String() string {
 	var names []string
-	for s := Closed; s < numStates; s++ {
+	for s := range numStates {
 		if set.Has(s) {
 			names = append(names, s.String())
 		}

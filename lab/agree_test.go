@@ -164,12 +164,12 @@ func TestAgreement(t *testing.T) {
 			if tt.differ != "" && (len(got.Differences) == 0 || !strings.Contains(got.Differences[0].String(), tt.differ)) {
 				t.Errorf("got %v, want %q", got.Differences, tt.differ)
 			}
-			silent := ""
+			var silent strings.Builder
 			for _, s := range got.Silent {
-				silent += s.State.String()
+				silent.WriteString(s.State.String())
 			}
-			if silent != tt.silent {
-				t.Errorf("silent ends in %q, want %q", silent, tt.silent)
+			if silent.String() != tt.silent {
+				t.Errorf("silent ends in %q, want %q", silent.String(), tt.silent)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -86,12 +87,7 @@ func (h *host) sysctls(all []sysctl) error {
 }
 
 func optional(s sysctl) bool {
-	for _, q := range quiet[1:] {
-		if s == q {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(quiet[1:], s)
 }
 
 // addresses gives the host its own, and the way to the other's. They stand on the

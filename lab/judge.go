@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/rules"
@@ -144,18 +145,18 @@ func (s *sample) String() string {
 		return "there is no connection"
 	}
 	const most = 3
-	text := ""
+	var text strings.Builder
 	for i, t := range s.known[:min(len(s.known), most)] {
 		e := s.ends(t)
 		if i > 0 {
-			text += "; "
+			text.WriteString("; ")
 		}
-		text += fmt.Sprintf("client %v, server %v", e[0].state, e[1].state)
+		text.WriteString(fmt.Sprintf("client %v, server %v", e[0].state, e[1].state))
 	}
 	if more := len(s.known) - most; more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
+		text.WriteString(fmt.Sprintf("; and %d more", more))
 	}
-	return text
+	return text.String()
 }
 
 // firedSpec: a rule fires so many times.

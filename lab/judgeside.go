@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Expectations of what one host's script or program does.
@@ -13,14 +14,14 @@ type sideSpecs []spec
 
 // String joins them.
 func (s sideSpecs) String() string {
-	text := ""
+	var text strings.Builder
 	for i, one := range s {
 		if i > 0 {
-			text += " and "
+			text.WriteString(" and ")
 		}
-		text += one.String()
+		text.WriteString(one.String())
 	}
-	return text
+	return text.String()
 }
 
 func (s sideSpecs) check() check {

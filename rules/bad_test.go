@@ -42,20 +42,20 @@ func checkBad(t *testing.T, file string) {
 	if err := errs.Render(&rendered); err != nil {
 		t.Fatal(err)
 	}
-	got := ""
+	var got strings.Builder
 	for line := range strings.Lines(rendered.String()) {
-		got += "# " + line
+		got.WriteString("# " + line)
 	}
-	if got == want {
+	if got.String() == want {
 		return
 	}
 	if *update {
-		if err := os.WriteFile(file, []byte(body+wantMark+got), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(body+wantMark+got.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	t.Errorf("got\n%swant\n%s", got, want)
+	t.Errorf("got\n%swant\n%s", got.String(), want)
 }
 
 // FuzzParse: no text panics; every mistake lies inside the file.

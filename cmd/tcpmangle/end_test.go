@@ -233,7 +233,7 @@ func (h *held) descend(pid int) {
 	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, file := range children {
 		list, _ := os.ReadFile(file)
-		for _, word := range strings.Fields(string(list)) {
+		for word := range strings.FieldsSeq(string(list)) {
 			child, _ := strconv.Atoi(word)
 			h.descend(child)
 		}

@@ -120,7 +120,7 @@ func keysOf(t *testing.T, object string) (keys []string) {
 }
 
 func keysFit(keys []string, want string) bool {
-	for _, w := range strings.Fields(want) {
+	for w := range strings.FieldsSeq(want) {
 		name := strings.Trim(w, "[]")
 		switch {
 		case len(keys) > 0 && keys[0] == name:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -221,14 +222,14 @@ func jsonText(v any) string {
 		}
 		return fmt.Sprint(v)
 	}
-	text := ""
+	var text strings.Builder
 	for i, item := range list {
 		if i > 0 {
-			text += ","
+			text.WriteString(",")
 		}
-		text += jsonText(item)
+		text.WriteString(jsonText(item))
 	}
-	return text
+	return text.String()
 }
 
 func (a checkFired) play(p *player, _ *step) error {

@@ -166,11 +166,12 @@ func optionText(kind uint8, data []byte, peerISN uint32) string {
 	case kind == wire.OptTimestamps && len(data) == 8:
 		return fmt.Sprintf("TS val %d ecr %d", number(0, 4), number(4, 4))
 	case kind == wire.OptSACK && len(data)%8 == 0:
-		text := "sack"
+		var text strings.Builder
+		text.WriteString("sack")
 		for at := 0; at < len(data); at += 8 {
-			text += fmt.Sprintf(" %d:%d", number(at, 4)-peerISN, number(at+4, 4)-peerISN)
+			text.WriteString(fmt.Sprintf(" %d:%d", number(at, 4)-peerISN, number(at+4, 4)-peerISN))
 		}
-		return text
+		return text.String()
 	}
 	return fmt.Sprintf("kind %d %x", kind, data)
 }
