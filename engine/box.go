@@ -56,14 +56,16 @@ type Box struct {
 	freeWaits []uint32
 	arrivals  uint64
 
-	recordings map[recordKey]recording
-	tagNames   []string
-	muted      [2]bool
-	head       [wire.MaxHeader]byte
-	scratch    []byte
-	out        Emission
-	flags      flagNames
-	told       Event
+	recordings  map[recordKey]recording
+	recordOrder []recordKey // oldest first
+	recorded    int         // bytes of their Bufs
+	tagNames    []string
+	muted       [2]bool
+	head        [wire.MaxHeader]byte
+	scratch     []byte
+	out         Emission
+	flags       flagNames
+	told        Event
 }
 
 // A BoxConfig sets up a Box.
@@ -264,7 +266,7 @@ func (b *Box) walk(j *Journey) {
 		j.lose(r, "held")
 	} else if leader := b.leaderOf(f, j.Dir); leader != 0 {
 		w := &b.waits[leader-1]
-		j.verdict, j.hold, j.leader, j.rule = Hold, w.hold, leader, w.rule
+		j.verdict, j.hold, j.leader, j.by = Hold, w.hold, leader, w.rule
 	}
 }
 

@@ -29,12 +29,8 @@ func (b *Box) compileRule(r *rules.Rule) *rule {
 		enabled: r.Enabled,
 		names:   []string{r.Name},
 		reason:  "rule:" + r.Name,
-	}
-	for _, name := range r.Match.Tags {
-		c.tags |= b.tagBit(name)
-	}
-	for _, name := range r.Match.NotTags {
-		c.notTags |= b.tagBit(name)
+		tags:    b.tagsOf(r.Match.Tags),
+		notTags: b.tagsOf(r.Match.NotTags),
 	}
 	for _, a := range r.Actions {
 		f, ok := a.Params.(Fault)
@@ -151,15 +147,12 @@ func (b *Box) Enable(name string, on bool) (ok bool) {
 // Release lets go what the rule holds.
 func (b *Box) Release(now time.Duration, name string) (ok bool) {
 	b.now = now
-	r := b.rule(name)
-	if r == nil {
-		return false
-	}
-	b.releaseAll(func(w *wait) bool { return w.rule == r || w.rule.Name == name })
-	return true
+	n := b.releaseAll(func(w *wait) bool { return w.rule.Name == name })
+	return n > 0 || b.rule(name) != nil
 }
 
-// Heal ends all faults: rules sleep, black holes are filled, what is held goes.
+// Heal ends all faults: rules sleep, black holes are filled, what is held goes,
+// and what was to be forged later is not.
 func (b *Box) Heal(now time.Duration) {
 	b.now = now
 	for _, r := range b.rules.rules {
@@ -171,6 +164,11 @@ func (b *Box) Heal(now time.Duration) {
 		}
 	}
 	b.releaseAll(func(*wait) bool { return true })
+	for i := range b.waits {
+		if b.waits[i].verdict == Forged {
+			b.lose(uint32(i), LossHealed)
+		}
+	}
 }
 
 // Mute loses everything that comes in at a device, as if the host behind it

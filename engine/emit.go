@@ -54,11 +54,11 @@ func (j *Journey) fate() fate {
 		if j.keep {
 			*order = due
 		}
-		return fate{due, j.rule, j.Kinds}
+		return fate{due, j.by, j.Kinds}
 	case j.late > 0:
 		*order = max(*order, j.Now+j.late)
 		j.verdict = Delay
-		return fate{*order, j.rule, j.Kinds}
+		return fate{*order, j.by, j.Kinds}
 	case *order > j.Now:
 		j.verdict, j.reason = Delay, "order"
 		return fate{due: *order, kinds: j.Kinds}

@@ -56,6 +56,7 @@ type Journey struct {
 	place   int        // which virtual segment of packet
 	again   bool       // covers sequence space sent before
 	rule    *rule      // the one that acts
+	by      *rule      // the one that has decided its fate
 	counts  *candidate // of that rule on this connection
 	fired   []string
 	verdict Verdict
@@ -63,7 +64,7 @@ type Journey struct {
 	due     time.Duration // of Delay
 	late    time.Duration // what shaping adds to its fate
 	keep    bool          // Delay: nothing may overtake it
-	hold    *holdSpec     // of Hold
+	hold    *holdFault    // of Hold
 	leader  uint32        // of Hold: whom it stands behind; see wait
 }
 
@@ -124,7 +125,7 @@ func (j *Journey) decide(v Verdict) bool {
 	if j.verdict != Pass {
 		return false
 	}
-	j.verdict = v
+	j.verdict, j.by = v, j.rule
 	return true
 }
 
@@ -133,7 +134,7 @@ func (j *Journey) decide(v Verdict) bool {
 func (j *Journey) lose(r *rule, reason string) {
 	j.verdict, j.reason = Drop, reason
 	if r != nil {
-		j.rule = r
+		j.by = r
 		j.fired = append(j.fired, r.Name)
 	}
 }

@@ -31,6 +31,9 @@ func (f *blackholeFault) Apply(j *Journey) {
 	if f.For > 0 {
 		until = j.Now + f.For
 	}
+	if h := &j.flow.holes[sides(f.From)[0]]; h.by == j.rule && h.open(j.Now) {
+		return // it is dug already
+	}
 	for _, from := range sides(f.From) {
 		j.flow.holes[from] = hole{by: j.rule, until: until}
 		if from == j.Dir {

@@ -22,9 +22,6 @@ type holdFault struct {
 	Behind    bool          `rule:"behind" doc:"hold everything after it in its direction, too" default:"false"`
 }
 
-// holdSpec is how a held segment is held.
-type holdSpec = holdFault
-
 var _ = register("hold", "keep the segment until something happens", terminal, func() Fault { return new(holdFault) })
 
 // Check refuses a hold without an end.
@@ -41,13 +38,6 @@ func (f *holdFault) Apply(j *Journey) {
 	}
 	j.hold = f
 	j.tell("hold", func() string { return "until " + f.Until.String() })
-}
-
-func (f *holdFault) timeoutOr(limit time.Duration) time.Duration {
-	if f.Timeout > 0 {
-		return f.Timeout
-	}
-	return limit
 }
 
 // An until is the event that ends a hold.
@@ -109,7 +99,7 @@ func (u until) past(j *Journey) bool {
 		_, sent := peer.ISN()
 		return sent && !peer.Prior()
 	case untilTag:
-		return j.flow.tags&j.box.tagBit(u.tag) != 0
+		return j.flow.tags.meets(tags{j.box.tag(u.tag)})
 	}
 	return false
 }
@@ -125,22 +115,28 @@ func (u until) ends(j *Journey, dir conntrack.Dir) bool {
 	case untilPeerData:
 		return fromPeer && j.Seg.Len > 0
 	case untilNext:
-		return !fromPeer && j.verdict == Pass
+		return !fromPeer && (j.verdict == Pass || j.verdict == Delay)
 	}
 	return false
 }
 
 // holdBack keeps the segment in hand.
 func (b *Box) holdBack(j *Journey) {
+	w := wait{
+		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.by,
+		verdict: Hold, kinds: j.Kinds, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
+	}
+	w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	b.keepHeld(j, w)
+}
+
+// keepHeld puts a wait among what the flow holds.
+func (b *Box) keepHeld(j *Journey, w wait) {
 	due := never
 	if j.hold.Timeout > 0 && j.leader == 0 {
 		due = j.Now + j.hold.Timeout
 	}
-	w := wait{
-		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.rule,
-		verdict: Hold, kinds: j.Kinds, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()}, hold: j.hold, leader: j.leader,
-	}
-	w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	w.hold, w.leader = j.hold, j.leader
 	j.flow.held = append(j.flow.held, b.enqueue(w, due))
 }
 
@@ -166,6 +162,20 @@ func (b *Box) unhold(f *flow, place uint32, let func(place uint32)) {
 	}
 }
 
+// letGo lets out what was held: now, or after what has been delayed before it.
+func (b *Box) letGo(place uint32) {
+	w := b.settle(place)
+	c, d := b.connOf(&w)
+	if c != nil {
+		if f := b.flowOf(c); f != nil && f.order[d] > b.now {
+			w.hold, w.leader = nil, 0
+			b.enqueue(w, f.order[d])
+			return
+		}
+	}
+	b.leave(w)
+}
+
 // leaderOf is the held segment that everything in a direction has to stand
 // behind, as its place plus one; 0 if there is none.
 func (b *Box) leaderOf(f *flow, d conntrack.Dir) uint32 {
@@ -189,7 +199,7 @@ func (b *Box) timedOut(place uint32) {
 		b.unhold(f, place, b.discard)
 		return
 	}
-	b.unhold(f, place, func(p uint32) { b.leave(b.settle(p)) })
+	b.unhold(f, place, b.letGo)
 }
 
 // discard drops a held segment in the name of its rule.

@@ -37,7 +37,9 @@ func (f *rateFault) Apply(j *Journey) {
 		return
 	}
 	b.busy = busy + f.takes(int64(j.packet.HeaderLen())+int64(j.Seg.Len))
-	j.late += wait
+	if j.late += wait; j.by == nil {
+		j.by = j.rule
+	}
 	j.tell("rate", func() string { return fmt.Sprintf("%v late", wait) })
 }
 

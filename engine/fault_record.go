@@ -2,14 +2,16 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
-// maxRecordings bounds the segments that are kept for replay.
-const maxRecordings = 65536
+// maxRecorded bounds the memory of the segments that are kept for replay, in bytes.
+// The oldest make room.
+const maxRecorded = 64 << 20
 
 // A recordKey names a recording: the file's name for it, on one 4-tuple, so
 // that it outlives the connection it was made on.
@@ -32,15 +34,31 @@ type recordFault struct {
 var _ = register("record", "keep a copy of the segment under a name", !terminal, func() Fault { return new(recordFault) })
 
 func (f *recordFault) Apply(j *Journey) {
-	b, k := j.box, recordKey{f.As, j.Conn.Key()}
-	if old, ok := b.recordings[k]; ok {
-		old.buf.Free()
-	} else if len(b.recordings) >= maxRecordings {
-		b.overflow(j, "too much is recorded")
+	j.box.record(recordKey{f.As, j.Conn.Key()}, recording{j.copySegment(), j.box.side})
+	j.tell("record", func() string { return "as " + f.As })
+}
+
+// record keeps a recording, in place of one of its name or of the oldest ones.
+func (b *Box) record(k recordKey, r recording) {
+	b.forget(k)
+	b.recordings[k] = r
+	b.recordOrder = append(b.recordOrder, k)
+	b.recorded += len(r.buf.raw)
+	for b.recorded > maxRecorded {
+		b.forget(b.recordOrder[0])
+	}
+}
+
+// forget ends a recording.
+func (b *Box) forget(k recordKey) {
+	old, ok := b.recordings[k]
+	if !ok {
 		return
 	}
-	b.recordings[k] = recording{j.copySegment(), b.side}
-	j.tell("record", func() string { return "as " + f.As })
+	delete(b.recordings, k)
+	b.recordOrder = slices.DeleteFunc(b.recordOrder, func(o recordKey) bool { return o == k })
+	b.recorded -= len(old.buf.raw)
+	old.buf.Free()
 }
 
 // replayFault sends a recorded segment again, perhaps into a later incarnation.

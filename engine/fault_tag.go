@@ -1,5 +1,7 @@
 package engine
 
+import "slices"
+
 // tagFault marks a connection, for tag, not_tag and hold.
 type tagFault struct {
 	Name string `rule:"name,primary" doc:"the mark" required:"true"`
@@ -16,29 +18,56 @@ var (
 )
 
 func (f *tagFault) Apply(j *Journey) {
-	j.flow.tags |= j.box.tagBit(f.Name)
+	j.flow.tags.add(j.box.tag(f.Name))
 	j.box.releaseHeld(j.flow, func(w *wait) bool { return w.hold.Until.tag == f.Name })
 	j.tell("tag", func() string { return f.Name })
 }
 
 func (f *untagFault) Apply(j *Journey) {
-	j.flow.tags &^= j.box.tagBit(f.Name)
+	j.flow.tags.remove(j.box.tag(f.Name))
 	j.tell("untag", func() string { return f.Name })
 }
 
-// maxTags is how many different tags one Box tells apart.
-const maxTags = 64
+// A tag stands for a name; a Box gives one to each name that it meets in rules.
+type tag uint16
 
-// tagBit is the bit that stands for a tag in a flow; 0 if there are too many tags.
-func (b *Box) tagBit(name string) uint64 {
-	for i, n := range b.tagNames {
-		if n == name {
-			return 1 << i
+// tag is the tag of a name.
+func (b *Box) tag(name string) tag {
+	i := slices.Index(b.tagNames, name)
+	if i < 0 {
+		i = len(b.tagNames)
+		b.tagNames = append(b.tagNames, name)
+	}
+	return tag(i)
+}
+
+// tagsOf are the tags of names.
+func (b *Box) tagsOf(names []string) (set tags) {
+	for _, name := range names {
+		set.add(b.tag(name))
+	}
+	return set
+}
+
+// tags are the marks of a connection, or those that a rule asks for.
+type tags []tag
+
+func (set *tags) add(t tag) {
+	if !slices.Contains(*set, t) {
+		*set = append(*set, t)
+	}
+}
+
+func (set *tags) remove(t tag) {
+	*set = slices.DeleteFunc(*set, func(have tag) bool { return have == t })
+}
+
+// meets tells whether the sets have a tag in common.
+func (set tags) meets(others tags) bool {
+	for _, t := range others {
+		if slices.Contains(set, t) {
+			return true
 		}
 	}
-	if len(b.tagNames) == maxTags {
-		return 0
-	}
-	b.tagNames = append(b.tagNames, name)
-	return 1 << (len(b.tagNames) - 1)
+	return false
 }

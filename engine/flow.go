@@ -13,7 +13,7 @@ import (
 // its candidates with their counts, and what faults have left behind.
 type flow struct {
 	rules []candidate
-	tags  uint64
+	tags  tags
 	held  []uint32 // places of b.waits that wait for an event, oldest first
 	holes [2]hole  // by the direction that is lost
 	hide  [2]*rule // swallow RSTs that this endpoint sends: it is dead to its peer
@@ -45,7 +45,7 @@ func (b *Box) flowOf(c *conntrack.Conn) *flow {
 	return nil
 }
 
-// needFlow is flowOf for a fault that leaves something behind.
+// newFlow gives a connection a flow, an empty one.
 func (b *Box) newFlow(c *conntrack.Conn) *flow {
 	f := &flow{}
 	if last := len(b.spareFlows) - 1; last >= 0 {
@@ -68,7 +68,7 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	for _, place := range f.held {
 		b.lose(place, LossGone)
 	}
-	*f = flow{rules: f.rules[:0], held: f.held[:0]}
+	*f = flow{rules: f.rules[:0], held: f.held[:0], tags: f.tags[:0]}
 	b.spareFlows = append(b.spareFlows, f)
 }
 

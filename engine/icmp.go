@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // aboutConnection takes an ICMP error about a TCP segment: rules for the kind
-// icmp may delay or drop it.
+// icmp may drop, delay or hold it. It passes as it is; endpoints are not moved.
 func (b *Box) aboutConnection() {
 	b.stats.Others[wire.ICMPError]++
 	e, ok := wire.ParseICMPError(b.buf.Bytes())
@@ -29,16 +27,25 @@ func (b *Box) aboutConnection() {
 		box: b, flow: b.flowOf(c), packet: &b.packet, fired: j.fired[:0],
 	}
 	b.walk(j)
+	if b.crowded(j) {
+		b.overflow(j, tooMuchWaits)
+		j.verdict, j.reason = Drop, LossQueue.String()
+	}
+	w := wait{
+		conn: uint32(c.Index()), ordinal: c.Ordinal(), dir: j.Dir, side: b.side,
+		rule: j.by, verdict: j.verdict, kinds: j.Kinds, raw: true,
+	}
 	switch j.verdict {
 	case Pass:
 		b.passWhole()
-	case Delay, Hold:
-		due := j.due
-		if j.verdict == Hold {
-			due = j.Now + j.hold.timeoutOr(time.Second)
-		}
-		b.enqueue(wait{buf: b.copyPacket(), side: b.side, rule: j.rule, verdict: j.verdict, raw: true}, due)
+	case Delay:
+		w.buf = b.copyPacket()
+		b.enqueue(w, j.due)
+	case Hold:
+		w.buf = b.copyPacket()
+		b.keepHeld(j, w)
 	}
+	b.stats.Verdicts[j.verdict]++
 	b.segmentEvent(j)
 	b.emitAfter(j)
 }

@@ -43,11 +43,14 @@ func (b *Box) leave(w wait) {
 	if w.fit && c != nil {
 		fitIntoWindow(p, c.End(d.Peer()))
 	}
-	if !b.writePart(p, h, 1-w.side, w.from, w.to) || c == nil {
+	if !b.writePart(p, h, 1-w.side, w.from, w.to) {
 		return
 	}
 	if w.verdict == Forged {
 		b.stats.Verdicts[Forged]++
+	}
+	if c == nil {
+		return
 	}
 	common := conntrack.Read(p)
 	for i := w.from; i < w.to; i++ {
@@ -93,7 +96,7 @@ func (b *Box) emitAfter(j *Journey) {
 		}
 		if p.after == 0 {
 			b.leave(w)
-		} else if b.pool.Held() > b.cfg.MaxWaitBytes {
+		} else if b.full() {
 			b.overflow(j, tooMuchWaits)
 			if w.buf != nil {
 				w.buf.Free()

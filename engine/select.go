@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -19,12 +20,12 @@ type ruleSet struct {
 type rule struct {
 	*rules.Rule
 	faults  []Fault
-	ends    bool   // one of them ends the walk
-	holding bool   // one of them is hold
-	kept    *rule  // in an older set: the rule that took its place unchanged
-	carried bool   // while candidates are chosen anew: it has taken such a place
-	tags    uint64 // one of them must be set, if any
-	notTags uint64
+	ends    bool  // one of them ends the walk
+	holding bool  // one of them is hold
+	kept    *rule // in an older set: the rule that took its place unchanged
+	carried bool  // while candidates are chosen anew: it has taken such a place
+	tags    tags  // one of them must be set, if any
+	notTags tags
 	key     uint64 // of its random decisions: seed and name
 	loaded  time.Duration
 	enabled bool
@@ -63,7 +64,8 @@ func singlePorts(rs rules.Ranges) (ports []uint16, ok bool) {
 			ports = append(ports, uint16(p))
 		}
 	}
-	return ports, len(ports) > 0
+	slices.Sort(ports)
+	return slices.Compact(ports), len(ports) > 0
 }
 
 // each calls f for the rules that can concern a server's port, in file order.
@@ -164,9 +166,9 @@ func (c *candidate) match(j *Journey) (failed predicate, saw int64) {
 		return byIdle, int64(j.Idle)
 	case m.Opened != nil && !m.Opened.Match(j.Conn.Opened()):
 		return byOpened, int64(j.Conn.Opened())
-	case c.tags != 0 && j.flow.tags&c.tags == 0:
+	case c.tags != nil && !j.flow.tags.meets(c.tags):
 		return byTag, 0
-	case j.flow.tags&c.notTags != 0:
+	case j.flow.tags.meets(c.notTags):
 		return byNotTag, 0
 	}
 	return nothing, 0

@@ -31,12 +31,13 @@ const (
 	LossGone                 // it was held for a connection that has been forgotten
 	LossWrite                // the device refused it
 	LossMuted                // its host has lost its power
+	LossHealed               // it was to be forged later, and the faults are off
 	numLosses
 )
 
 // String is the reason as events and metrics write it.
 func (l Loss) String() string {
-	return [...]string{"queue", "shutdown", "gone", "write", "muted"}[l]
+	return [...]string{"queue", "shutdown", "gone", "write", "muted", "healed"}[l]
 }
 
 // Stats counts what a Box has done.

@@ -16,7 +16,11 @@ func (b *Box) watched(c *conntrack.Conn) bool {
 	if b.cfg.OnEvent == nil {
 		return false
 	}
-	return b.cfg.AllEvents || b.flowOf(c) != nil
+	if b.cfg.AllEvents {
+		return true
+	}
+	f := b.flowOf(c)
+	return f != nil && !f.idle()
 }
 
 // tellRules tells that rules have come into force, and with which seed.
@@ -47,7 +51,7 @@ func (b *Box) segmentEvent(j *Journey) {
 		return
 	}
 	if j.verdict == Drop && j.reason == "" {
-		j.reason = j.rule.reason
+		j.reason = j.by.reason
 	}
 	e := b.describe(EventSegment, j.Conn, j.Dir, j.Seg)
 	e.Kinds, e.Verdict, e.Rules, e.Reason = j.Kinds, j.verdict, j.fired, j.reason

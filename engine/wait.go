@@ -20,10 +20,10 @@ type wait struct {
 	side    int // where it came in
 	rule    *rule
 	arrival uint64
-	hold    *holdSpec // nil: delayed
-	leader  uint32    // place + 1 of the held segment that it stands behind, or 0
-	ticket  uint32    // tells tickets for this wait from those for an earlier one in its place
-	span    seq.Range // the sequence space it occupies
+	hold    *holdFault // nil: delayed
+	leader  uint32     // place + 1 of the held segment that it stands behind, or 0
+	ticket  uint32     // tells tickets for this wait from those for an earlier one in its place
+	span    seq.Range  // the sequence space it occupies
 	verdict Verdict
 	kinds   conntrack.Kinds
 	maker   maker // makes the packet when it is due, in place of buf
@@ -41,7 +41,15 @@ const tooMuchWaits = "too much is held or delayed"
 // does already.
 func (b *Box) crowded(j *Journey) bool {
 	waits := j.verdict == Delay || j.verdict == Hold || j.late > 0 || j.flow.order[j.Dir] > b.now
-	return waits && j.verdict != Drop && b.pool.Held() > b.cfg.MaxWaitBytes
+	return waits && j.verdict != Drop && b.full()
+}
+
+// maxWaits bounds how many wait, for what waits without a packet as well.
+const maxWaits = 1 << 20
+
+// full tells that nothing more can be kept.
+func (b *Box) full() bool {
+	return b.pool.Held()-b.recorded > b.cfg.MaxWaitBytes || b.stats.Waiting >= maxWaits
 }
 
 // putAside puts a run into the queue until it is due.
@@ -164,7 +172,7 @@ func (b *Box) flowAt(w *wait) *flow {
 
 // connOf is the current connection on a wait's 4-tuple.
 func (b *Box) connOf(w *wait) (*conntrack.Conn, conntrack.Dir) {
-	if w.buf == nil {
+	if w.buf == nil || w.raw {
 		if c := b.table.At(int(w.conn)); c != nil && c.Ordinal() == w.ordinal {
 			return c, w.dir
 		}

@@ -60,9 +60,16 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 // ranOut tells whether the socket vanished when its timer was due: there may have been
 // no sample between its last segment and its end.
 func (x *end) ranOut() bool {
-	a := &x.alive
-	late := x.doubt.at - (a.at + a.socket.Expires)
-	return a.socket.Timer != netns.TimerOff && a.model == a.kernel && -jiffies < late && late < jiffies+3*samplePause
+	k := &x.alive.socket
+	late := x.doubt.at - (x.alive.at + k.Expires)
+	if x.alive.model != x.alive.kernel || late < -jiffies || late > jiffies+3*samplePause {
+		return false
+	}
+	switch k.Timer {
+	case netns.TimerRetransmit, netns.TimerPersist:
+		return k.Retransmits > 0 || x.alive.kernel == conntrack.SynRcvd // of a listener; it may have no retries
+	}
+	return k.Timer != netns.TimerOff
 }
 
 // jiffies is how far off a timer that sock_diag tells of may be.

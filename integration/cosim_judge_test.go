@@ -68,7 +68,11 @@ func (j *judge) begins(tr *track, host int, how string) {
 // shuts and closes are note for a process that may end the endpoint without a word.
 func (j *judge) shuts(tr *track, host int, how string) {
 	j.act(tr, host, how, func(x *end, at time.Duration) {
-		x.process.quit, x.process.quitAt, x.process.given = true, at, x.wire.given
+		p := &x.process
+		if !p.quit {
+			p.quit, p.quitAt = true, at
+		}
+		p.given = x.wire.given
 	})
 }
 

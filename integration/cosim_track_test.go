@@ -64,8 +64,8 @@ type wireFacts struct {
 type processFacts struct {
 	quit   bool          // closed or shut down
 	closed bool          // closed
-	quitAt time.Duration // when
-	given  int           // wireFacts.given by then
+	quitAt time.Duration // when it did either first
+	given  int           // wireFacts.given when it did either last
 }
 
 // A sample is one look at an endpoint.

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"os"
 	"time"
 
@@ -70,7 +69,7 @@ func (f *File) IsLab() bool { return f.hosts[clientSide] != nil || f.hosts[serve
 func Load(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read lab: %w", err)
+		return nil, err
 	}
 	return Parse(path, string(text))
 }

@@ -64,13 +64,15 @@ func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
 	if err := netns.Check(); err != nil {
 		return err
 	}
+	ctx, stop := interruptible(cmd.ErrOrStderr())
+	defer stop()
 	cfg.Endpoint = []string{"bench", "endpoint"}
 	progress := newProgressLine(cmd.ErrOrStderr())
 	cfg.Progress = progress.show
-	report, err := bench.Run(cmd.Context(), cfg)
+	report, err := bench.Run(ctx, cfg)
 	progress.clear()
 	switch {
-	case cmd.Context().Err() != nil:
+	case ctx.Err() != nil:
 		return &exitError{exitFailed} // interrupted, which has been said
 	case err != nil:
 		return err

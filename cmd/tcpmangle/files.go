@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,6 +42,39 @@ func filesIn(folder, ending string) (files []string, err error) {
 	})
 	slices.Sort(files)
 	return files, err
+}
+
+// guard refuses to write a file that is read, or two things to one file. It comes
+// before anything is opened for writing.
+func guard(inputs []string, outputs ...string) error {
+	taken := make(map[string]bool)
+	for _, out := range outputs {
+		if out == "" || out == "-" {
+			continue
+		}
+		path := filepath.Clean(out)
+		if taken[path] {
+			return &usageError{err: fmt.Errorf("%s: two outputs cannot go to one file", out)}
+		}
+		taken[path] = true
+		for _, in := range inputs {
+			if sameFile(in, out) {
+				return &usageError{err: fmt.Errorf("%s is read: it cannot be written to as well", out)}
+			}
+		}
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // loadLabs reads lab and rule files; the mistakes of all of them come together.

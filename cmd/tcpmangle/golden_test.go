@@ -58,6 +58,9 @@ var calls = []struct {
 	{"replay-rules-missing", "replay testdata/nowhere.pcapng -f", 2},
 	{"replay-unreadable", "replay -f testdata/good.toml testdata/nowhere.pcapng", 2},
 	{"replay-no-capture", "replay -f testdata/good.toml testdata/good.toml", 2},
+	{"replay-over-its-rules", "replay -f testdata/good.toml testdata/nowhere.pcapng --events testdata/good.toml", 2},
+	{"replay-two-into-one", "replay -f testdata/good.toml testdata/nowhere.pcapng --events x -w ./x", 2},
+	{"lab-over-its-file", "lab testdata/exchange.toml --pcap testdata/exchange.toml", 2},
 	{"replay-mistakes", "replay -f testdata/late-fin.toml testdata/nowhere.pcapng", 2},
 
 	// Files.

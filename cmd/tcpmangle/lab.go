@@ -75,13 +75,18 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if len(runs) > 1 && (f.events != "" || f.pcap != "") {
 		return usage(cmd, fmt.Errorf("--events and --pcap hold one run; these files make %d", len(runs)))
 	}
+	if err := guard(pathsOf(files), f.events, f.pcap, f.junit); err != nil {
+		return err
+	}
 	if netns.NeedUserNS() {
 		return inUserNamespace()
 	}
 	if err := netns.Check(); err != nil {
 		return err
 	}
-	b := &batch{labFlags: f, ctx: cmd.Context(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), runs: len(runs)}
+	ctx, stop := interruptible(cmd.ErrOrStderr())
+	defer stop()
+	b := &batch{labFlags: f, ctx: ctx, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), runs: len(runs)}
 	if err := b.open(); err != nil {
 		return err
 	}
@@ -119,6 +124,13 @@ func readLabs(args []string) (files []*lab.File, err error) {
 		return nil, &usageError{err: fmt.Errorf("%s: no lab file in there", strings.Join(args, ", "))}
 	}
 	return files, nil
+}
+
+func pathsOf(files []*lab.File) (paths []string) {
+	for _, f := range files {
+		paths = append(paths, f.Path)
+	}
+	return paths
 }
 
 // inUserNamespace runs this command again where it has the rights to make hosts.

@@ -26,17 +26,15 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 			status = exitBug
 		}
 	}()
-	ctx, stop := interruptible(stderr)
-	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return explain(stderr, root.ExecuteContext(ctx))
+	return explain(stderr, root.Execute())
 }
 
-// interruptible is a context that ends with the first Ctrl-C; the second one
-// ends the process at once.
+// interruptible is a context that ends with the first Ctrl-C, for commands that
+// have something to clean up; the second one ends the process at once.
 func interruptible(stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)

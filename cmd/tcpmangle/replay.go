@@ -49,6 +49,9 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) e
 	if err != nil {
 		return err
 	}
+	if err := guard(append(files, in), o.events, out); err != nil {
+		return err
+	}
 	events, err := o.open()
 	if err != nil {
 		return err
