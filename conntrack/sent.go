@@ -17,46 +17,6 @@ const crossing = 100 * time.Millisecond
 // nothing puts right, a socket taken for alive, has the longer time always.
 const closeBy = 5 * time.Millisecond
 
-// A Cause says what an inferred state rests on.
-type Cause uint8
-
-// The causes of a change of state.
-const (
-	BySending  Cause = iota // the endpoint sent the segment that means it
-	ByDelivery              // the model of the receiver followed from a delivery
-	ByTimer                 // a timer of the endpoint must have run out
-	Evidence                // the wire contradicted the inference: a desync
-)
-
-// String is the cause as events write it.
-func (c Cause) String() string {
-	return [...]string{"sent", "delivered", "timer", "evidence"}[c]
-}
-
-// A step is one look at a connection: the table, the connection, the time.
-type step struct {
-	t   *Table
-	c   *Conn
-	now time.Duration
-}
-
-// move changes the state of an endpoint and reports it.
-func (st *step) move(d Dir, to State, why Cause) {
-	x := &st.c.ends[d]
-	if x.state == to {
-		return
-	}
-	from := x.state
-	x.state = to
-	if why == ByDelivery {
-		x.moved = st.now
-	}
-	st.t.cfg.Observer.Changed(st.c, d, from, to, why)
-	if to == TimeWait {
-		st.enterTimeWait(d)
-	}
-}
-
 // crossed tells whether x may have sent what we see now before it was given
 // what we delivered to it last.
 func (st *step) crossed(x *Endpoint) bool { return st.now-x.moved <= crossing }
@@ -137,97 +97,6 @@ func (st *step) sentReset(d Dir, s *Segment) {
 	st.move(d, Closed, BySending)
 }
 
-// sentSyn: an active open. A bare SYN from an endpoint to which we have
-// delivered one already has crossed it, and both opens are active.
-func (st *step) sentSyn(d Dir, s *Segment) {
-	x := &st.c.ends[d]
-	again := x.has(sentSyn) && x.iss == s.Seq
-	crossed := x.state == SynRcvd && !x.has(sentSyn) && st.crossed(x)
-	why := BySending
-	switch {
-	case again && x.state == SynSent:
-		x.clear(prior) // it opened towards the incarnation before, and meets this one
-	case again, crossed:
-	default:
-		if x.state != Closed && x.state != TimeWait {
-			why = Evidence // the socket that we thought was there is not
-		}
-		*x = Endpoint{state: x.state}
-	}
-	x.offer(s)
-	switch {
-	case again && x.state == Closed && !x.has(gotSyn) && !st.crossed(x):
-		st.move(d, SynSent, Evidence) // thought to have given up
-	case again:
-	case crossed:
-		x.start(s)
-		x.clear(passive)
-	default:
-		x.start(s)
-		st.move(d, SynSent, why)
-	}
-}
-
-// sentSynAck: the sender has received a SYN and answers it.
-func (st *step) sentSynAck(d Dir, s *Segment) {
-	x := &st.c.ends[d]
-	switch {
-	case x.has(sentSyn|prior) && x.iss == s.Seq:
-		return // the old incarnation's listener still waits for its ACK
-	case x.has(sentSyn) && x.iss == s.Seq:
-		st.sentSynAckAgain(d, s)
-		return
-	}
-	dead := x.state == Closed && x.has(gotSyn) && x.rcv == s.Ack && st.crossed(x)
-	why := BySending
-	if x.state != Closed && x.state != SynRcvd {
-		why = Evidence
-	}
-	if x.has(prior) || x.state != SynRcvd {
-		*x = Endpoint{state: x.state, facts: passive, moved: x.moved} // in place of whatever was there
-	}
-	x.start(s)
-	x.answer(s)
-	if !dead { // else the RST that we delivered has crossed it
-		st.move(d, SynRcvd, why)
-	}
-}
-
-// sentSynAckAgain: a listener that repeats its SYN-ACK has not taken the ACK
-// that we delivered (its accept queue is full, or it waits for data).
-func (st *step) sentSynAckAgain(d Dir, s *Segment) {
-	x := &st.c.ends[d]
-	switch {
-	case x.state == SynSent: // both opens are active
-		x.answer(s)
-		st.move(d, SynRcvd, BySending)
-	case x.state == SynRcvd && !x.has(passive):
-		x.answer(s)
-	case x.state != SynRcvd && x.has(passive) && x.nxt == x.iss.Add(1) && !st.crossed(x):
-		x.una, x.rcv, x.ooo = x.iss, s.Ack, ranges{}
-		x.clear(gotFin | heardFin)
-		st.move(d, SynRcvd, Evidence)
-	}
-}
-
-// answer notes what a SYN-ACK says of the SYN that it answers.
-func (x *Endpoint) answer(s *Segment) {
-	x.offer(s)
-	x.agree(s)
-	switch {
-	case !x.has(gotSyn), s.Ack.Less(x.rcv): // another SYN than the one we delivered last
-		x.hasReceived(s.Ack)
-	case x.rcv.Less(s.Ack):
-		x.rcv = x.ooo.advance(s.Ack) // with the data of a SYN (RFC 7413)
-	}
-}
-
-// hasReceived begins what x has received with its own word for it.
-func (x *Endpoint) hasReceived(ack seq.Num) {
-	x.irs, x.rcv, x.acked, x.edge, x.ooo = ack.Add(minusOne), ack, ack, ack, ranges{}
-	x.set(gotSyn)
-}
-
 // sentOther: no SYN, no RST. Whoever sends it has a socket.
 func (st *step) sentOther(d Dir, s *Segment) {
 	x := &st.c.ends[d]
@@ -241,37 +110,6 @@ func (st *step) sentOther(d Dir, s *Segment) {
 	if s.has(wire.FIN) {
 		st.sentFin(d, s)
 	}
-}
-
-// sentUnopened: an endpoint that has not sent a SYN on this connection sends
-// something else. It tells whether x has numbers now.
-func (st *step) sentUnopened(d Dir, s *Segment) bool {
-	x, y := &st.c.ends[d], &st.c.ends[d.Peer()]
-	wait := st.c.old[d]
-	switch {
-	case x.state == SynRcvd && wait.From != wait.To && s.Seq == wait.To:
-		// TIME_WAIT would have taken the SYN, but nobody listens: it answers
-		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN).
-		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
-		x.pickUp(s)
-		st.move(d, TimeWait, Evidence)
-	case y.foreign(s):
-		*x = Endpoint{facts: prior, state: x.state}
-		x.pickUp(s)
-		st.move(d, Established, Evidence)
-	case x.state == SynRcvd && s.bare():
-		return false // the ACK before the SYN of a split handshake
-	default:
-		x.pickUp(s)
-		st.move(d, Established, Evidence)
-	}
-	return true
-}
-
-// foreign tells whether a segment sent to y, which is opening, speaks of another
-// incarnation: it acknowledges what y has not sent in this one.
-func (y *Endpoint) foreign(s *Segment) bool {
-	return y.state == SynSent && s.has(wire.ACK) && !seq.InRange(s.Ack, y.iss.Add(1), y.nxt.Add(1))
 }
 
 // revive corrects a state in which the endpoint could not have sent this.
@@ -393,62 +231,6 @@ func (x *Endpoint) settle() State {
 		return Closing
 	}
 	return TimeWait
-}
-
-// start begins x's sequence space at the number of its SYN.
-func (x *Endpoint) start(s *Segment) {
-	x.iss, x.una, x.nxt = s.Seq, s.Seq, s.Seq.Add(1)
-	x.rawWnd, x.wnd = s.Window, uint32(s.Window)
-	x.gap, x.resent = 0, 0
-	x.clear(prior | sentFin)
-	x.set(sentSyn)
-}
-
-// offer notes the options of x's own SYN.
-func (x *Endpoint) offer(s *Segment) {
-	x.scale = min(s.Scale, maxScale)
-	x.facts &^= offersScale | offersTS | offersSACK
-	if s.HasScale {
-		x.set(offersScale)
-	}
-	if s.HasTS {
-		x.set(offersTS)
-	}
-	if s.SACK {
-		x.set(offersSACK)
-	}
-}
-
-// agree takes into use what x offered and the peer's SYN, or x's own SYN-ACK,
-// carries as well (RFC 7323, sections 1.3 and 2.2; RFC 2018, section 2).
-func (x *Endpoint) agree(s *Segment) {
-	x.facts &^= scales | timestamps | sacks
-	if x.has(offersScale) && s.HasScale {
-		x.set(scales)
-	}
-	if x.has(offersTS) && s.HasTS {
-		x.set(timestamps)
-	}
-	if x.has(offersSACK) && s.SACK {
-		x.set(sacks)
-	}
-}
-
-// maxScale is the largest window shift (RFC 7323, section 2.3).
-const maxScale = 14
-
-// widest is a window that nothing falls out of, and wider than any header can say.
-const widest = 1 << 30
-
-// pickUp begins x in the middle of a connection. Its scaling is unknown; the
-// largest shift makes the window that we think it accepts too wide, not too narrow.
-func (x *Endpoint) pickUp(s *Segment) {
-	x.iss, x.una, x.nxt = s.Seq.Add(minusOne), s.Seq, s.Seq
-	x.scale, x.wnd, x.peerWnd, x.maxWnd = maxScale, widest, widest, widest
-	x.set(sentSyn | scales | sacks | ackedMuch)
-	if s.HasTS {
-		x.set(timestamps)
-	}
 }
 
 // paceOf measures the intervals at which x repeats what is unacknowledged: an

@@ -27,7 +27,7 @@ var faultMakers = []faultMaker{
 		return fmt.Sprintf(`{ delay = { by = "%dms", jitter = "%dms", keep_order = %v } }`, r.IntN(150), r.IntN(150), r.IntN(2) == 0)
 	}},
 	{0.5, func(r *rand.Rand) string {
-		return fmt.Sprintf(`{ duplicate = { copies = %d, after = "%dms" } }`, 1+r.IntN(2), r.IntN(400))
+		return fmt.Sprintf(`{ duplicate = { copies = %d, after = "%dms" } }`, 1+r.IntN(2), r.IntN(1<<(1+r.IntN(11))))
 	}},
 	{0.7, func(r *rand.Rand) string {
 		until := []string{"peer-fin", "peer-syn", "peer-data", "next"}[r.IntN(4)]
@@ -38,7 +38,7 @@ var faultMakers = []faultMaker{
 	{0.8, func(r *rand.Rand) string {
 		return fmt.Sprintf(`{ hold = { timeout = "%dms", behind = %v } }`, 20+r.IntN(900), r.IntN(3) == 0)
 	}},
-	{0.05, func(r *rand.Rand) string {
+	{0.15, func(r *rand.Rand) string {
 		to := []string{"client", "server", "both"}[r.IntN(3)]
 		seq := []string{"exact", "in-window", "in-window", "out-of-window"}[r.IntN(4)]
 		return fmt.Sprintf(`{ reset = { to = "%s", seq = "%s", hide = %v } }`, to, seq, r.IntN(4) == 0)
@@ -60,7 +60,7 @@ func randomRules(r *rand.Rand) string {
 	fmt.Fprintf(&text, "[[rule]]\nname = \"cross-syns\"\noptional = true\nmatch = { port = \"%d-%d\", segment = \"syn\" }\n",
 		meetPort, meetPort+999)
 	fmt.Fprintf(&text, "share = %.1f\naction = { hold = { until = \"peer-syn\", timeout = \"300ms\" } }\n", 0.8)
-	for i := range 1 + r.IntN(4) {
+	for i := range 1 + r.IntN(6) {
 		text.WriteString(randomRule(r, i))
 	}
 	return text.String()

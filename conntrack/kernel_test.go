@@ -1,0 +1,85 @@
+package conntrack
+
+import "testing"
+
+// What random connections between two kernels have taught: each row is the shortest
+// form of a difference that the co-simulation of package integration has found.
+func TestAsTheKernelDoes(t *testing.T) {
+	playAll(t, []life{
+		{"without SACK there is no RST beyond a hole", "", false, `
+			C> S 0:0 sack 0
+			S> S. 0:0 ack 1 sack 0
+			C> . 1:1 ack 1           = ESTABLISHED ESTABLISHED
+			Cx P. 1:101 ack 1
+			C> P. 101:201 ack 1
+			C! R. 201:201 ack 1      = ESTABLISHED ESTABLISHED
+			C! R. 1:1 ack 1          = ESTABLISHED CLOSED
+		`},
+		{"SACK permitted by one side alone", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1 sack 0
+			C> . 1:1 ack 1           = ESTABLISHED ESTABLISHED
+			Cx P. 1:101 ack 1
+			C> P. 101:201 ack 1
+			C! R. 201:201 ack 1      = ESTABLISHED ESTABLISHED
+		`},
+		{"a RST to something older crosses the SYN", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			S> R 77:77               = SYN_SENT SYN_RCVD
+			S> S. 0:0 ack 1          = ESTABLISHED SYN_RCVD
+		`},
+		{"the RST that refuses the SYN acknowledges it", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			S> R. 0:0 ack 1          = CLOSED CLOSED
+		`},
+		{"out of memory: a window taken back has thrown away what was in it", openData, true, `
+			C> P. 101:601 ack 101
+			C> F. 601:601 ack 101         = FIN_WAIT_1 CLOSE_WAIT
+			S> . 101:101 ack 101 win 0    = FIN_WAIT_1 ESTABLISHED evidence
+			C> F. 601:601 ack 101         = FIN_WAIT_1 ESTABLISHED
+			S> . 101:101 ack 101 win 1000 = FIN_WAIT_1 ESTABLISHED
+			C> P. 101:601 ack 101         = FIN_WAIT_1 ESTABLISHED
+			C> F. 601:601 ack 101         = FIN_WAIT_1 CLOSE_WAIT
+		`},
+		{"a window that data have filled takes nothing back", openData, true, `
+			C> P. 101:1101 ack 101
+			S> . 101:101 ack 1101 win 0
+			C> F. 1101:1101 ack 101  = FIN_WAIT_1 CLOSE_WAIT
+		`},
+		{"opening after having refused", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			Sx R. 0:0 ack 1          = SYN_SENT CLOSED
+			S~ S 0:0                 = SYN_SENT SYN_SENT
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			~S                       = SYN_RCVD SYN_RCVD
+			C> S. 0:0 ack 1          = SYN_RCVD ESTABLISHED
+		`},
+		{"a SYN repeated across the peer's next incarnation", "", false, `
+			S~ S 0:0                 = CLOSED SYN_SENT
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			C~ S 5000:5000           = SYN_SENT SYN_RCVD inc 2
+			S> S 0:0                 = SYN_RCVD SYN_RCVD
+			~C                       = SYN_RCVD SYN_RCVD
+			S> S. 0:0 ack 1          = SYN_RCVD SYN_RCVD
+			C> R 1:1                 = SYN_RCVD CLOSED
+		`},
+		{"a first SYN across the peer's next incarnation answers the former", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			C~ S 5000:5000           = SYN_SENT SYN_RCVD inc 2
+			Sx S 0:0                 = SYN_SENT SYN_RCVD
+			S> S. 0:0 ack 1          = SYN_SENT SYN_RCVD
+			C> R 1:1                 = SYN_SENT CLOSED
+		`},
+		{"the SYN-ACK after a SYN is no retransmission", "", false, `
+			Cx S 0:0
+			S> S 0:0                 = SYN_RCVD SYN_SENT
+			Cx S. 0:0 ack 1
+			+4s                      = SYN_RCVD SYN_SENT
+		`},
+		{"who answers at once repeats no old acknowledgment for long", openData, true, `
+			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT
+			+2ms S> . 101:101 ack 101     = FIN_WAIT_1 CLOSE_WAIT
+			+10ms S> . 101:101 ack 101    = FIN_WAIT_1 ESTABLISHED evidence
+		`},
+	})
+}
