@@ -1,8 +1,6 @@
 package conntrack
 
-import (
-	"time"
-)
+import "time"
 
 // A Cause says what an inferred state rests on.
 type Cause uint8
