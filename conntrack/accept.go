@@ -75,10 +75,13 @@ func (x *Endpoint) stamped(s *Segment) bool {
 	return s.HasTS && x.has(timestamps|hasTS)
 }
 
-// inWindow is tcp_sequence: the segment ends at or after what was last
-// acknowledged, and begins within the window.
+// inWindow is tcp_sequence: the segment ends at or after what was last acknowledged,
+// and its data within the window. Since 6.17 Linux no longer cuts off what lies
+// beyond, but refuses the whole segment with its acknowledgment; a FIN alone may lie
+// beyond (measured on 6.18). It would make an exception for a socket that has
+// nothing to read; one that was sent more than it has room for has.
 func (x *Endpoint) inWindow(s *Segment) bool {
-	return seq.Min(x.rcv, x.acked).LessEq(s.End()) && s.Seq.LessEq(x.rcv.Add(x.Window()))
+	return seq.Min(x.rcv, x.acked).LessEq(s.End()) && s.Seq.Add(s.Len).LessEq(x.rcv.Add(x.Window()))
 }
 
 // expectProbeAnswer notes that the segment is a keepalive, or looks like one, and
@@ -138,11 +141,10 @@ func (st *step) acknowledged(r Dir, s *Segment) bool {
 // oldestAck is the oldest acknowledgment that x does not take for an attack (RFC
 // 5961, section 5.2): up to the largest window back, but not before its SYN.
 func (x *Endpoint) oldestAck() seq.Num {
-	back := x.maxWnd
-	if !x.has(ackedMuch) {
-		back = min(back, x.iss.Add(1).Size(x.una))
+	if x.has(ackedMuch) {
+		return x.una.Add(-x.maxWnd)
 	}
-	return x.una.Add(-back)
+	return x.una.Add(-min(x.maxWnd, max(x.iss.Size(x.una), 1)-1))
 }
 
 // peerWindow notes the window that x is offered.

@@ -41,6 +41,19 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C> P. 101:601 ack 101         = FIN_WAIT_1 ESTABLISHED
 			C> F. 601:601 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 		`},
+		{"what does not fit into the window does not count at all", openData, true, `
+			S> F. 101:101 ack 101 win 0   = CLOSE_WAIT FIN_WAIT_1
+			C> P. 101:201 ack 102         = CLOSE_WAIT FIN_WAIT_1
+			C> . 101:101 ack 102          = CLOSE_WAIT FIN_WAIT_2
+		`},
+		{"an acknowledgment from before the SYN, of the incarnation before", "", false, `
+			C> S 0:0
+			S> S 0:0                      = SYN_RCVD SYN_RCVD
+			C> S. 0:0 ack 1               = SYN_RCVD ESTABLISHED
+			Cx F. 1:1 ack 1               = FIN_WAIT_1 ESTABLISHED
+			S> P. 1:3 ack -500            = FIN_WAIT_1 ESTABLISHED
+			S> F. 3:3 ack -500            = FIN_WAIT_1 FIN_WAIT_1
+		`},
 		{"a window that data have filled takes nothing back", openData, true, `
 			C> P. 101:1101 ack 101
 			S> . 101:101 ack 1101 win 0

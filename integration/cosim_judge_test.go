@@ -250,7 +250,7 @@ func (j *judge) decide(tr *track, h int, s *sample) {
 		j.disagree(tr, h, s)
 	case why != x.excused:
 		x.excused = why
-		j.tally.excuse(why)
+		j.tally.excuse(why, 1)
 	}
 	if why != "" {
 		x.agreed, x.since = x.wire.touched, 0

@@ -44,12 +44,14 @@ func TestCosim(t *testing.T) {
 			total.add(r.play(t))
 			seed++
 			if t.Failed() {
-				t.Logf("again: -cosim.seed=%d -cosim.offload=%v -cosim.ip=%d", r.seed, g.offload, g.ip)
+				t.Log(&total)
+				t.Logf("again: -cosim.seed=%d -cosim.offload=%v -cosim.ip=%d -cosim.for=%v",
+					r.seed, g.offload, g.ip, min(*cosimFor, time.Nanosecond))
 				return
 			}
 		}
 	}
-	t.Logf("%v in %v", &total, time.Since(began).Round(time.Second))
+	t.Logf("%v: %v", time.Since(began).Round(time.Second), &total)
 }
 
 // A ground is what a round is played on.
@@ -102,7 +104,7 @@ func newRound(seed uint64, g ground) *round {
 	rng := rand.New(rand.NewPCG(seed, 0x636f73696d)) // "cosim"
 	r := &round{seed: seed, ground: g, rng: rng}
 	r.long = time.Duration(1500+rng.IntN(1500)) * time.Millisecond
-	if *cosimFor > 0 && rng.IntN(3) == 0 {
+	if patient := rng.IntN(3) == 0; patient && *cosimFor > 0 {
 		r.long *= 4 // what dies by its timers takes its time
 	}
 	r.rules = randomRules(rng)

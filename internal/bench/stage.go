@@ -94,10 +94,10 @@ func (s *stage) close() error {
 }
 
 // tuns connects the hosts by a TUN device in each; an Engine has to stand between them.
-func tuns(mode tunnel.OffloadMode) func(*stage) error {
+func tuns(cfg tunnel.Config) func(*stage) error {
 	return func(s *stage) error {
 		for i, addr := range []netip.Addr{clientAddr, serverAddr} {
-			if err := s.openTUN(i, addr, mode); err != nil {
+			if err := s.openTUN(i, addr, cfg); err != nil {
 				return err
 			}
 		}
@@ -105,10 +105,10 @@ func tuns(mode tunnel.OffloadMode) func(*stage) error {
 	}
 }
 
-func (s *stage) openTUN(i int, addr netip.Addr, mode tunnel.OffloadMode) error {
+func (s *stage) openTUN(i int, addr netip.Addr, cfg tunnel.Config) error {
 	ns := s.hosts[i]
 	err := ns.Do(func() (err error) {
-		s.devices[i], err = tunnel.Open(tunnel.Config{Offload: mode})
+		s.devices[i], err = tunnel.Open(cfg)
 		return err
 	})
 	if err != nil {

@@ -54,11 +54,12 @@ func (l limit) text(x float64) string {
 func targets(c Config) []target {
 	return []target{
 		{"bulk, one flow, over the kernel router", Box10, KernelRouter, BulkOne, atLeastOnCores(1.4, 0.8)},
-		{"bulk, four flows, over the kernel router", Box10, KernelRouter, BulkFour, atLeastOnCores(0.45, 0)},
+		{"bulk, four flows, over the kernel router", BoxWorkers, KernelRouter, BulkFour, atLeastOnCores(0.45, 0)},
 		{"bulk, one flow, over Toxiproxy", Box10, Toxiproxy, BulkOne, atLeast(4)},
 		{"bulk, one flow, over HAProxy", Box10, HAProxy, BulkOne, atLeast(1.5)},
 		{"bulk under an exact rule, over no such rule", BoxExact, Box, BulkOne, atLeast(0.8)},
 		{"request/response, over Toxiproxy", Box10, Toxiproxy, RoundTrip, atMost(0.75)},
+		{"request/response with busy-poll, over Toxiproxy", BoxSpin, Toxiproxy, RoundTrip, atMost(0.4)},
 		{"connections a second, over the kernel router", Box10, KernelRouter, Connections, atLeast(0.9)},
 		{"segment with 1,000 rules, over 1 rule", manyRules, oneRule, SegmentCost, atMost(1.1)},
 		{"bytes a tracked connection", tracked, "", Memory, atMost(512)},

@@ -19,6 +19,8 @@ const (
 	BoxExact     = "box, exact rule"
 	Box100k      = "box, 100,000 idle"
 	BoxPlain     = "box, no offload"
+	BoxSpin      = "box, busy-poll"
+	BoxWorkers   = "box, four workers"
 	Toxiproxy    = "Toxiproxy"
 	HAProxy      = "HAProxy, tcp"
 )
@@ -38,6 +40,9 @@ type way struct {
 	close          func() error
 }
 
+// workers is how many share the work where several do.
+const workers = 4
+
 // allTraffic is the full set; a variant that is only to show one thing has less.
 var allTraffic = []traffic{bulkOne, bulkFour, roundTrip, connecting}
 
@@ -49,6 +54,8 @@ var variants = []variant{
 	{BoxExact, allTraffic, openBox(offloadStage, engine.Config{Rules: exactRule()}, 0)},
 	{Box100k, []traffic{bulkOne, roundTrip, connecting}, openCrowdedBox},
 	{BoxPlain, allTraffic, openBox(plainStage, engine.Config{}, 0)},
+	{BoxSpin, allTraffic, openBox(offloadStage, engine.Config{Rules: idleRules(10), BusyPoll: true}, 0)},
+	{BoxWorkers, []traffic{bulkFour, connecting}, openBox(queuesStage, engine.Config{Rules: idleRules(10), Workers: workers}, 0)},
 	{Toxiproxy, allTraffic, openProxy(toxiproxyKind)},
 	{HAProxy, allTraffic, openProxy(haproxyKind)},
 }
@@ -107,6 +114,7 @@ const (
 	vethStage stageKind = iota
 	offloadStage
 	plainStage
+	queuesStage
 	stageKinds
 )
 
@@ -118,9 +126,11 @@ func (r *run) stage(kind stageKind) (_ *stage, err error) {
 	link := veths
 	switch kind {
 	case offloadStage:
-		link = tuns(tunnel.Auto)
+		link = tuns(tunnel.Config{})
 	case plainStage:
-		link = tuns(tunnel.Off)
+		link = tuns(tunnel.Config{Offload: tunnel.Off})
+	case queuesStage:
+		link = tuns(tunnel.Config{Queues: workers})
 	}
 	r.stages[kind], err = newStage(r.cfg.Endpoint, link)
 	return r.stages[kind], err
