@@ -59,6 +59,13 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> . 101:101 ack 1101 win 0
 			C> F. 1101:1101 ack 101  = FIN_WAIT_1 CLOSE_WAIT
 		`},
+		{"opening just after having refused", "", false, `
+			C> S 0:0                 = SYN_SENT SYN_RCVD
+			S~ S 0:0                 = SYN_SENT SYN_RCVD
+			Sx R. - ack 1            = SYN_SENT SYN_SENT evidence
+			~S                       = SYN_RCVD SYN_SENT
+			C> S. 0:0 ack 1          = SYN_RCVD ESTABLISHED
+		`},
 		{"opening after having refused", "", false, `
 			C> S 0:0                 = SYN_SENT SYN_RCVD
 			Sx R. 0:0 ack 1          = SYN_SENT CLOSED

@@ -20,7 +20,9 @@ import (
 // ~C lets go what was held first, C! is forged: delivered though nobody sent it.
 // Then the flags (. is ACK), the numbers from and to of the payload and the
 // acknowledgment, each relative to the ISN of its sender's first SYN, and
-// win, ts, wscale; a SYN permits SACK unless it says sack 0. "+5s" lets time pass; each line takes a millisecond.
+// win, ts, wscale; a SYN permits SACK unless it says sack 0. A dash for the
+// numbers is the 0 of a RST from where there is no socket. "+5s" lets time pass;
+// each line takes a millisecond.
 // After = stand the states of C and of S once it is done. A colon begins
 // the kinds, complete, or "none". The words evidence and timer announce a change
 // of that cause, inc N and opener X say which incarnation this is and whose;
@@ -256,9 +258,10 @@ func (l *lab) segment(who string, words []string) (p wire.Packet, s Segment) {
 	for _, r := range words[0] {
 		b.Flags |= flagOf[r]
 	}
-	start, end, _ := strings.Cut(words[1], ":")
-	b.Seq = uint32(from.isn) + uint32(l.number(start))
-	b.Payload = make([]byte, l.number(end)-l.number(start))
+	if start, end, ok := strings.Cut(words[1], ":"); ok {
+		b.Seq = uint32(from.isn) + uint32(l.number(start))
+		b.Payload = make([]byte, l.number(end)-l.number(start))
+	}
 	sack := b.Flags.Has(wire.SYN)
 	for i := 2; i < len(words); i += 2 {
 		n := l.number(words[i+1])

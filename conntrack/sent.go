@@ -93,6 +93,12 @@ func (st *step) sentReset(d Dir, s *Segment) {
 		return
 	case x.state == SynRcvd && x.has(sentSyn) && !s.has(wire.ACK) && s.Seq != x.nxt:
 		return
+	case x.state == SynRcvd && !x.has(passive) && s.Seq == 0 && s.Ack == x.rcv && st.crossed(x):
+		// Nobody's answer to the peer's SYN (RFC 9293, section 3.10.7.1): that came
+		// just before x opened, and was not taken.
+		x.clear(gotSyn)
+		st.move(d, SynSent, Evidence)
+		return
 	}
 	st.move(d, Closed, BySending)
 }

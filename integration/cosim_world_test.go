@@ -146,7 +146,7 @@ func (w *world) newHost(i int) (err error) {
 		return err
 	}
 	name := w.devices[i].Name()
-	return errors.Join(n.AddAddr(name, addrs[i]), n.LinkUp(name), n.AddRoute(addrs[1-i], name))
+	return errors.Join(n.LinkUp(name), n.AddAddr(name, addrs[i]), n.AddRoute(addrs[1-i], name))
 }
 
 func hostAddr(ip, i int) netip.Prefix {

@@ -219,5 +219,6 @@ func (t *text) summary(r *Result) {
 	if r.Pass {
 		color = green
 	}
-	t.line("%s  %s in %s (IPv%d, offload %s, seed %d)", t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.Seed)
+	t.line("%s  %s in %s (IPv%d, offload %s, seed %d, ring drops %d)",
+		t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.Seed, r.RingDrops)
 }

@@ -32,7 +32,7 @@ func TestLabPasses(t *testing.T) {
 		`^PASS  rule lose-fin fired 1  \(at 0\.\d{3}s\)$`,
 		`^rule  lose-fin  fired 1$`,
 		`^states: inferred and kernel's agree in \d+ of \d+ samples, longest difference \d+\.\dms$`,
-		`^PASS  testdata/exchange\.toml in \d+\.\d+m?s \(IPv4, offload (on|off), seed 1\)$`,
+		`^PASS  testdata/exchange\.toml in \d+\.\d+m?s \(IPv4, offload (on|off), seed 1, ring drops 0\)$`,
 	} {
 		if !regexp.MustCompile("(?m)" + want).MatchString(o.stdout) {
 			t.Errorf("no line is %s:\n%s", want, o.stdout)
@@ -182,7 +182,7 @@ func TestLabFlags(t *testing.T) {
 			t.Parallel()
 			o := tcpmangle(t, append([]string{"lab", "testdata/exchange.toml"}, strings.Fields(tt.flags)...)...)
 			o.wants(t, 0)
-			has(t, "report", o.stdout, "("+tt.want+")\n")
+			has(t, "report", o.stdout, "("+tt.want+", ring drops 0)\n")
 			if strings.Contains(tt.flags, "--ip 6") {
 				has(t, "report", o.stdout, "client [fd77:1::1]:", "server [fd77:2::1]:8080")
 			}
