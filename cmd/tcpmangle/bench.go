@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tcpmangle/tcpmangle/internal/bench"
-	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
 func benchCommand() *cobra.Command {
@@ -58,10 +57,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 }
 
 func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
-	if netns.NeedUserNS() {
-		return inUserNamespace()
-	}
-	if err := netns.Check(); err != nil {
+	if over, err := ready(); over || err != nil {
 		return err
 	}
 	ctx, stop := interruptible(cmd.ErrOrStderr())

@@ -78,10 +78,7 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if err := guard(pathsOf(files), f.events, f.pcap, f.junit); err != nil {
 		return err
 	}
-	if netns.NeedUserNS() {
-		return inUserNamespace()
-	}
-	if err := netns.Check(); err != nil {
+	if over, err := ready(); over || err != nil {
 		return err
 	}
 	ctx, stop := interruptible(cmd.ErrOrStderr())
@@ -131,6 +128,15 @@ func pathsOf(files []*lab.File) (paths []string) {
 		paths = append(paths, f.Path)
 	}
 	return paths
+}
+
+// ready makes sure that hosts can be made here. Where only a user namespace of our
+// own can, the command runs in one, and is over then.
+func ready() (over bool, err error) {
+	if netns.NeedUserNS() {
+		return true, inUserNamespace()
+	}
+	return false, netns.Check()
 }
 
 // inUserNamespace runs this command again where it has the rights to make hosts.
