@@ -69,8 +69,8 @@ func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 	case x.state == SynSent: // both opens are active
 		x.answer(s)
 		st.move(d, SynRcvd, BySending)
-	case x.state == SynRcvd && !x.has(passive):
-		x.answer(s)
+	case x.state == SynRcvd && !x.has(passive) && s.Ack != x.rcv:
+		x.hasReceived(s.Ack) // another SYN than the one we delivered last
 	case x.state != SynRcvd && x.has(passive) && x.nxt == x.iss.Add(1) && !st.crossed(x):
 		x.una, x.rcv, x.ooo = x.iss, s.Ack, ranges{}
 		x.clear(gotFin | heardFin)

@@ -90,6 +90,16 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> S. 0:0 ack 1          = SYN_SENT SYN_RCVD
 			C> R 1:1                 = SYN_SENT CLOSED
 		`},
+		{"the SYN-ACK of a simultaneous open offers, and does not agree", "", false, `
+			C~ S 0:0
+			S> S 0:0 sack 0          = SYN_RCVD SYN_SENT
+			~C                       = SYN_RCVD SYN_RCVD
+			C> S. 0:0 ack 1          = SYN_RCVD ESTABLISHED
+			S> S. 0:0 ack 1 sack 0   = ESTABLISHED ESTABLISHED
+			Sx P. 1:101 ack 1
+			S> P. 101:201 ack 1
+			S! R. 201:201 ack 1      = ESTABLISHED ESTABLISHED
+		`},
 		{"the SYN-ACK after a SYN is no retransmission", "", false, `
 			Cx S 0:0
 			S> S 0:0                 = SYN_RCVD SYN_SENT
