@@ -28,6 +28,18 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> R 77:77               = SYN_SENT SYN_RCVD
 			S> S. 0:0 ack 1          = ESTABLISHED SYN_RCVD
 		`},
+		{"a RST to something older crosses the SYN-ACK", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1          = ESTABLISHED SYN_RCVD
+			C> R 77:77               = ESTABLISHED SYN_RCVD
+			C> . 1:1 ack 1           = ESTABLISHED ESTABLISHED
+			C> R 77:77               = CLOSED ESTABLISHED
+		`},
+		{"the RST that refuses the SYN-ACK", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1          = ESTABLISHED SYN_RCVD
+			C> R 1:1                 = CLOSED CLOSED
+		`},
 		{"the RST that refuses the SYN acknowledges it", "", false, `
 			C> S 0:0                 = SYN_SENT SYN_RCVD
 			S> R. 0:0 ack 1          = CLOSED CLOSED

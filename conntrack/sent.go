@@ -79,19 +79,12 @@ func (x *Endpoint) advertise(s *Segment) {
 	x.set(sentAck)
 }
 
-// sentReset: a RST means that there is no socket any more, with two
-// exceptions (RFC 9293, section 3.10.7.3 and .4): in SYN_SENT it refuses an
-// unacceptable acknowledgment, and so it does in SYN_RCVD, where the RST carries
-// that wrong number (tcp_check_req, tcp_rcv_state_process). A RST that does not
-// acknowledge the SYN has crossed it: it answers something older.
+// sentReset: a RST means that there is no socket any more, unless it refuses one
+// segment only.
 func (st *step) sentReset(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
-	case x.state == SynSent:
-		return
-	case x.state == SynRcvd && !x.has(sentSyn) && !(s.has(wire.ACK) && s.Ack == x.rcv):
-		return
-	case x.state == SynRcvd && x.has(sentSyn) && !s.has(wire.ACK) && s.Seq != x.nxt:
+	case x.refuses(s):
 		return
 	case x.state == SynRcvd && !x.has(passive) && s.Seq == 0 && s.Ack == x.rcv && st.crossed(x):
 		// Nobody's answer to the peer's SYN (RFC 9293, section 3.10.7.1): that came
@@ -101,6 +94,21 @@ func (st *step) sentReset(d Dir, s *Segment) {
 		return
 	}
 	st.move(d, Closed, BySending)
+}
+
+// refuses tells whether a RST from x answers an unacceptable acknowledgment, whose
+// number it carries, and leaves x as it is: so it does in SYN_SENT and SYN_RCVD (RFC
+// 9293, section 3.10.7.3 and .4; tcp_check_req, tcp_rcv_state_process).
+func (x *Endpoint) refuses(s *Segment) bool {
+	switch {
+	case x.state == SynSent:
+		return true
+	case x.state == SynRcvd && !x.has(sentSyn): // or it has crossed the SYN
+		return !s.has(wire.ACK) || s.Ack != x.rcv
+	case x.state == SynRcvd, x.state == Established && !x.has(sentAck): // or the SYN-ACK
+		return !s.has(wire.ACK) && s.Seq != x.nxt
+	}
+	return false
 }
 
 // sentOther: no SYN, no RST. Whoever sends it has a socket.

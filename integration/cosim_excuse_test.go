@@ -23,6 +23,14 @@ const (
 	orphanReset excuse = "RST in the window of FIN_WAIT_2 without a process"
 	// With tcp_max_tw_buckets = 0 there is no FIN_WAIT_2 without a process.
 	orphanGone excuse = "FIN_WAIT_2 without a process or a bucket"
+	// A listener's request wants the timestamp of one of its SYN-ACKs echoed, and refuses
+	// that of its own challenge ACK (tcp_check_req), until its next SYN-ACK. The model
+	// does not keep these timestamps; it learns of it by that SYN-ACK.
+	echoRefused excuse = "echo of a challenge ACK refused"
+	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
+	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
+	// repeats it.
+	metClose excuse = "FIN met by close"
 )
 
 // excuse is why the wire cannot have told of the difference; "" if it can.
@@ -40,6 +48,10 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
 		x.late && s.kernel == conntrack.TimeWait && s.model == conntrack.Closed:
 		return keptBackTooLong
+	case s.kernel == conntrack.SynRcvd && s.socket.Inode == 0 && x.wire.challenged:
+		return echoRefused
+	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
+		return metClose
 	}
 	return ""
 }
@@ -49,7 +61,7 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 	switch orphan := s.model == conntrack.FinWait2 && s.process.closed; {
 	case x.dead == x.wire.spoke, x.agreed == x.wire.touched, x.ranOut(), x.quitSilently(s):
 		return silentEnd
-	case orphan && x.wire.rst == x.wire.touched:
+	case orphan && x.wire.rst > x.agreed:
 		return orphanReset
 	case orphan && noTimeWait:
 		return orphanGone
@@ -78,6 +90,12 @@ const jiffies = 8 * time.Millisecond
 // meeting is how near to its process's close a segment must arrive for Linux to take
 // it from the socket's backlog when that is CLOSED, and to drop it.
 const meeting = 2 * time.Millisecond
+
+// metClose tells whether the last segment came while the process closed.
+func (x *end) metClose(s *sample) bool {
+	apart := s.process.shutAt - x.wire.givenAt
+	return s.process.closed && -meeting < apart && apart < meeting
+}
 
 // quitSilently tells whether the process has closed in a state in which Linux sends
 // nothing then, and nothing but that can have ended the endpoint.

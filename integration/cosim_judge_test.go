@@ -78,7 +78,7 @@ func (j *judge) shuts(tr *track, host int, how string) {
 
 func (j *judge) closes(tr *track, host int, how string) {
 	j.shuts(tr, host, how)
-	j.act(tr, host, "", func(x *end, _ time.Duration) { x.process.closed = true })
+	j.act(tr, host, "", func(x *end, at time.Duration) { x.process.closed, x.process.shutAt = true, at })
 }
 
 func (j *judge) act(tr *track, host int, what string, f func(*end, time.Duration)) {

@@ -58,6 +58,8 @@ type wireFacts struct {
 	silent  bool          // it has sent nothing since
 	rst     int           // touched, when a RST was delivered to it last
 	fin     bool          // it has sent a FIN since its SYN
+
+	challenged bool // it has sent a bare ACK since its SYN
 }
 
 // processFacts are what its process has done with it.
@@ -65,6 +67,7 @@ type processFacts struct {
 	quit   bool          // closed or shut down
 	closed bool          // closed
 	quitAt time.Duration // when it did either first
+	shutAt time.Duration // when it closed, if it has
 	given  int           // wireFacts.given when it did either last
 }
 
@@ -108,7 +111,9 @@ func (tr *track) sent(e *engine.Event) {
 	}
 	switch {
 	case strings.Contains(e.Flags, "S"):
-		x.wire.fin, x.kept, x.late = false, false, false
+		x.wire.fin, x.wire.challenged, x.kept, x.late = false, false, false, false
+	case e.Kinds.Has(conntrack.KindAck):
+		x.wire.challenged = true
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
 		x.wire.fin = true
 		x.late = x.late || x.kept && y.wire.fin
