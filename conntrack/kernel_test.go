@@ -53,6 +53,11 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C> P. 101:601 ack 101         = FIN_WAIT_1 ESTABLISHED
 			C> F. 601:601 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 		`},
+		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
+			C> P. 101:601 ack 101
+			C> R. 601:601 ack 101         = CLOSED CLOSED
+			S> . 101:101 ack 301 win 0    = CLOSED ESTABLISHED evidence
+		`},
 		{"what does not fit into the window does not count at all", openData, true, `
 			S> F. 101:101 ack 101 win 0   = CLOSE_WAIT FIN_WAIT_1
 			C> P. 101:201 ack 102         = CLOSE_WAIT FIN_WAIT_1

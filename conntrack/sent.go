@@ -137,7 +137,8 @@ func (st *step) revive(d Dir, s *Segment) {
 	case x.state == SynRcvd && x.beyondRequest(s):
 		x.una = x.iss.Add(1)
 		st.move(d, Established, Evidence)
-	case x.state == Closed && !st.crossed(x):
+	case x.state == Closed && (s.Ack.Less(x.rcv) && x.outOfMemory(s) || !st.crossed(x)):
+		// Without memory for what came before it, a RST was not exact.
 		st.move(d, x.settle(), Evidence)
 	}
 }

@@ -23,6 +23,10 @@ const (
 	orphanReset excuse = "RST in the window of FIN_WAIT_2 without a process"
 	// With tcp_max_tw_buckets = 0 there is no FIN_WAIT_2 without a process.
 	orphanGone excuse = "FIN_WAIT_2 without a process or a bucket"
+	// Out of memory, an endpoint refuses what lies beyond its closed window with the
+	// acknowledgment on it. Of several segments delivered at once the wire does not
+	// tell which were the ones; its repeated FIN does.
+	refusedUnseen excuse = "acknowledgment of the FIN refused for want of memory"
 	// A listener's request wants the timestamp of one of its SYN-ACKs echoed, and refuses
 	// that of its own challenge ACK (tcp_check_req), until its next SYN-ACK. The model
 	// does not keep these timestamps; it learns of it by that SYN-ACK.
@@ -48,6 +52,8 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 	case x.late && s.kernel == conntrack.Closing && s.model == conntrack.LastAck,
 		x.late && s.kernel == conntrack.TimeWait && s.model == conntrack.Closed:
 		return keptBackTooLong
+	case x.wire.noMemory && withFinAcked[s.kernel] == s.model:
+		return refusedUnseen
 	case s.kernel == conntrack.SynRcvd && s.socket.Inode == 0 && x.wire.challenged:
 		return echoRefused
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
@@ -121,6 +127,12 @@ var withoutFin = map[conntrack.State]conntrack.State{
 	conntrack.FinWait1: conntrack.Established,
 	conntrack.Closing:  conntrack.CloseWait,
 	conntrack.LastAck:  conntrack.CloseWait,
+}
+
+// withFinAcked is where an acknowledgment of its FIN takes an endpoint.
+var withFinAcked = map[conntrack.State]conntrack.State{
+	conntrack.FinWait1: conntrack.FinWait2,
+	conntrack.Closing:  conntrack.TimeWait,
 }
 
 // keepsFin tells whether all the difference is a FIN that the kernel keeps back.

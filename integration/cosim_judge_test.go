@@ -210,7 +210,6 @@ func (j *judge) sampled(tr *track, h int, s sample) {
 	if s.kernel != conntrack.Closed {
 		x.alive = s
 	}
-	x.kept = !x.wire.fin && withoutFin[s.kernel] != 0
 	if before.events == s.events {
 		j.compare(tr, h, &before)
 	}

@@ -134,16 +134,6 @@ func (s *stage) play(cast []*couple) {
 	s.wg.Wait()
 }
 
-// close closes what is still open.
-func (s *stage) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, fd := range s.fds {
-		unix.Close(fd)
-	}
-	s.fds = nil
-}
-
 // accept takes connections in as fast as it can, so that the queue never overflows.
 func (s *stage) accept(h int) {
 	for s.ctx.Err() == nil {

@@ -45,8 +45,7 @@ type end struct {
 	dead    int           // wire.spoke, when it was found to have ended in silence; -1 it has not
 	excused excuse        // counted last
 
-	kept bool // its FIN is kept back
-	late bool // its FIN was kept back while the peer's arrived
+	late bool // its process had closed when the peer's FIN came, and its FIN had not left
 }
 
 // wireFacts are what the events tell of an endpoint, without any inference.
@@ -57,9 +56,13 @@ type wireFacts struct {
 	givenAt time.Duration // and when last
 	silent  bool          // it has sent nothing since
 	rst     int           // touched, when a RST was delivered to it last
-	fin     bool          // it has sent a FIN since its SYN
+	givenTo int           // the end of the data that was
 
-	challenged bool // it has sent a bare ACK since its SYN
+	// Since its last SYN:
+	fin        bool          // it has sent a FIN
+	finGiven   time.Duration // when the peer's FIN was delivered to it first; 0 never
+	challenged bool          // it has sent a bare ACK
+	noMemory   bool          // it has closed its window before what was delivered, and not sent a FIN since
 }
 
 // processFacts are what its process has done with it.
@@ -102,7 +105,7 @@ func (tr *track) hear(e *engine.Event, client int) {
 }
 
 func (tr *track) sent(e *engine.Event) {
-	x, y := &tr.ends[e.FromSide], &tr.ends[1-e.FromSide]
+	x := &tr.ends[e.FromSide]
 	rst := strings.Contains(e.Flags, "R")
 	x.wire.touched++
 	x.wire.silent = false
@@ -111,13 +114,14 @@ func (tr *track) sent(e *engine.Event) {
 	}
 	switch {
 	case strings.Contains(e.Flags, "S"):
-		x.wire.fin, x.wire.challenged, x.kept, x.late = false, false, false, false
+		x.wire.fin, x.wire.challenged, x.wire.noMemory, x.late = false, false, false, false
+		x.wire.finGiven, x.wire.givenTo = 0, 0
+	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
+		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
+		x.wire.fin, x.wire.noMemory = true, false
 	case e.Kinds.Has(conntrack.KindAck):
 		x.wire.challenged = true
-	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
-		x.wire.fin = true
-		x.late = x.late || x.kept && y.wire.fin
-		x.kept = false
+		x.wire.noMemory = x.wire.noMemory || e.Win == 0 && int(e.Ack) < x.wire.givenTo
 	}
 }
 
@@ -125,7 +129,12 @@ func (w *wireFacts) delivered(e *engine.Event) {
 	w.touched++
 	w.given++
 	w.givenAt, w.silent = e.Time, true
-	if strings.Contains(e.Flags, "R") {
+	switch {
+	case strings.Contains(e.Flags, "R"):
 		w.rst = w.touched
+		return
+	case strings.Contains(e.Flags, "F") && w.finGiven == 0:
+		w.finGiven = e.Time
 	}
+	w.givenTo = max(w.givenTo, int(e.Seq)+e.Len)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -168,9 +170,7 @@ func (w *world) start() {
 func (w *world) act() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.round.long)
 	defer cancel()
-	stage := newStage(ctx, w)
-	defer stage.close()
-	stage.play(w.round.cast)
+	newStage(ctx, w).play(w.round.cast)
 }
 
 // close takes everything down; it may stand half built.
@@ -180,6 +180,9 @@ func (w *world) close() {
 		if err := <-w.stopped; err != nil {
 			w.t.Errorf("seed %d: engine: %v", w.round.seed, err)
 		}
+	}
+	for _, fd := range w.fds { // the listeners among them: the judge has looked at their requests to the end
+		unix.Close(fd)
 	}
 	for i := range w.hosts {
 		if w.devices[i] != nil {
