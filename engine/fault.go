@@ -20,24 +20,34 @@ type Fault interface {
 	Apply(j *Journey)
 }
 
-// terminal ends a segment's walk through the rules; see register.
-const terminal = true
+// A trait of a fault tells how it takes part in a walk; see register.
+type trait uint8
+
+const (
+	terminal trait = 1 << iota // decides the segment's fate: the walk ends there
+	anytime                    // may act on a connection without a segment in hand
+	onward   trait = 0         // acts, and the walk goes on
+)
 
 // plain holds the faults that take no parameters.
 var plain = map[string]Fault{}
 
 // register makes a fault known to rule files under a name, with the sentence that the
 // reference has on it. newFault gives one with its defaults unset.
-func register(name, doc string, ends bool, newFault func() Fault) bool {
-	rules.Register(name, doc, func() any { return newFault() }, rules.Options{Terminal: ends})
+func register(name, doc string, has trait, newFault func() Fault) bool {
+	rules.Register(name, doc, func() any { return newFault() }, has.options())
 	return true
 }
 
 // registerPlain is register for a fault without parameters.
-func registerPlain(name, doc string, ends bool, f Fault) bool {
-	rules.Register(name, doc, nil, rules.Options{Terminal: ends})
+func registerPlain(name, doc string, has trait, f Fault) bool {
+	rules.Register(name, doc, nil, has.options())
 	plain[name] = f
 	return true
+}
+
+func (t trait) options() rules.Options {
+	return rules.Options{Terminal: t&terminal != 0, Anytime: t&anytime != 0}
 }
 
 // A Journey is one segment on its way through the Box, from the moment its

@@ -16,7 +16,7 @@ type blackholeFault struct {
 	Heal string        `rule:"heal" doc:"what then: resume, or reset both endpoints" enum:"resume,reset" default:"resume"`
 }
 
-var _ = register("blackhole", "from now on the connection loses everything sent from a side", !terminal, func() Fault { return new(blackholeFault) })
+var _ = register("blackhole", "from now on the connection loses everything sent from a side", anytime, func() Fault { return new(blackholeFault) })
 
 // Check refuses a heal that never comes.
 func (f *blackholeFault) Check() []rules.Problem {

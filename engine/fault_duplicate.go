@@ -11,7 +11,7 @@ type duplicateFault struct {
 	After  time.Duration `rule:"after" doc:"how long after the segment came in" default:"0s"`
 }
 
-var _ = register("duplicate", "the segment, and copies of it later", !terminal, func() Fault { return new(duplicateFault) })
+var _ = register("duplicate", "the segment, and copies of it later", onward, func() Fault { return new(duplicateFault) })
 
 func (f *duplicateFault) Apply(j *Journey) {
 	for range f.Copies {

@@ -16,7 +16,7 @@ type rateFault struct {
 	Shared bool       `rule:"shared" doc:"one bucket a direction for all connections, as a link is, not one for each" default:"false"`
 }
 
-var _ = register("rate", "a token bucket per connection and direction", !terminal, func() Fault { return new(rateFault) })
+var _ = register("rate", "a token bucket per connection and direction", onward, func() Fault { return new(rateFault) })
 
 // A bucket is empty until a time: then all that it let through has had its share.
 type bucket struct{ busy time.Duration }

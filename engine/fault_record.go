@@ -31,7 +31,7 @@ type recordFault struct {
 	As string `rule:"as,primary" doc:"the name of the copy; a later one replaces it" required:"true"`
 }
 
-var _ = register("record", "keep a copy of the segment under a name", !terminal, func() Fault { return new(recordFault) })
+var _ = register("record", "keep a copy of the segment under a name", onward, func() Fault { return new(recordFault) })
 
 func (f *recordFault) Apply(j *Journey) {
 	j.box.record(recordKey{f.As, j.Conn.Key()}, recording{j.copySegment(), j.box.side})
@@ -69,7 +69,7 @@ type replayFault struct {
 	IntoWindow bool          `rule:"into_window" doc:"move its numbers and its timestamp so that the receiver accepts it" default:"false"`
 }
 
-var _ = register("replay", "send a recorded segment again, also into a later incarnation of the 4-tuple", !terminal, func() Fault { return new(replayFault) })
+var _ = register("replay", "send a recorded segment again, also into a later incarnation of the 4-tuple", onward, func() Fault { return new(replayFault) })
 
 func (f *replayFault) Apply(j *Journey) {
 	r, ok := j.box.recordings[recordKey{f.Name, j.Conn.Key()}]

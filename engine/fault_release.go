@@ -14,7 +14,7 @@ type releaseFault struct {
 	Tag  string `rule:"tag" doc:"a tag of the connections whose segments are held"`
 }
 
-var _ = register("release", "let held segments go", !terminal, func() Fault { return new(releaseFault) })
+var _ = register("release", "let held segments go", anytime, func() Fault { return new(releaseFault) })
 
 // Check refuses two selections at once.
 func (f *releaseFault) Check() []rules.Problem {

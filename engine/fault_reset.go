@@ -17,7 +17,7 @@ type resetFault struct {
 	Hide bool       `rule:"hide" doc:"swallow the RSTs that the dead endpoint sends afterwards, so that the other one stays half-open" default:"false"`
 }
 
-var _ = register("reset", "forge a RST that the target's kernel judges as asked", !terminal, func() Fault { return new(resetFault) })
+var _ = register("reset", "forge a RST that the target's kernel judges as asked", anytime, func() Fault { return new(resetFault) })
 
 func (f *resetFault) Apply(j *Journey) {
 	for _, to := range sides(f.To) {

@@ -13,8 +13,8 @@ type untagFault struct {
 }
 
 var (
-	_ = register("tag", "mark the connection", !terminal, func() Fault { return new(tagFault) })
-	_ = register("untag", "take a mark away from the connection", !terminal, func() Fault { return new(untagFault) })
+	_ = register("tag", "mark the connection", anytime, func() Fault { return new(tagFault) })
+	_ = register("untag", "take a mark away from the connection", anytime, func() Fault { return new(untagFault) })
 )
 
 func (f *tagFault) Apply(j *Journey) {

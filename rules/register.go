@@ -12,6 +12,9 @@ type Options struct {
 	// Terminal: the fault decides the segment's fate, so no later action of the
 	// rule and no later rule is reached.
 	Terminal bool
+	// Anytime: the fault may act on a connection without a segment in hand, so a
+	// rule with `at` may have it.
+	Anytime bool
 }
 
 // A fault is a registered action.
@@ -52,6 +55,7 @@ func Register(name, doc string, newParams func() any, options ...Options) {
 	f := &fault{name: name, doc: doc, newParams: newParams}
 	for _, o := range options {
 		f.Terminal = f.Terminal || o.Terminal
+		f.Anytime = f.Anytime || o.Anytime
 	}
 	if newParams != nil {
 		f.params = paramsOf(name, newParams())
