@@ -33,6 +33,7 @@ var mayImport = []struct {
 	{"internal/bench", "conntrack engine internal/netns internal/wire rules tunnel", "netlink sys"},
 	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
 	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
+	{"internal/schema", "conntrack lab rules", ""},
 }
 
 // modules are the words above for modules of others.

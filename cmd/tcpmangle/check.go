@@ -7,19 +7,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tcpmangle/tcpmangle/internal/schema"
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 func checkCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, asSchema bool
 	cmd := &cobra.Command{
-		Use:     "check FILE|FOLDER...",
-		Short:   "Validate rule and lab files; print every mistake at its place",
-		Long:    "Check reads rule and lab files whole, as the other commands do before they run anything.",
-		Example: "  tcpmangle check examples/rules",
-		Args:    atLeastOne("a file or a folder"),
+		Use:   "check FILE|FOLDER...",
+		Short: "Validate rule and lab files; print every mistake at its place",
+		Long: `Check reads rule and lab files whole, as the other commands do before they run anything.
+
+With --schema it prints the JSON schema of these files. Editors with a TOML language server
+complete and check keys by it, where a file begins with: #:schema ./tcpmangle.schema.json`,
+		Example: "  tcpmangle check examples/rules\n  tcpmangle check --schema > tcpmangle.schema.json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if asSchema {
+				return nil
+			}
+			return atLeastOne("a file or a folder")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asSchema {
+				_, err := cmd.OutOrStdout().Write(schema.JSON())
+				return err
+			}
 			files, err := expand(args, ".toml")
 			if err != nil {
 				return err
@@ -38,6 +51,7 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as JSON")
+	cmd.Flags().BoolVar(&asSchema, "schema", false, "print the JSON schema of the files, for editors")
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package tomldoc
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -86,6 +87,10 @@ func (t *Table) ask(key string) {
 		t.names = append(t.names, key)
 	}
 }
+
+// Asked lists the keys that readers have asked for so far, in order: what they would
+// have known.
+func (t *Table) Asked() []string { return slices.Clone(t.names) }
 
 // Value takes a key's value as it is; false means that the key is absent.
 func (t *Table) Value(key string) (Value, bool) {
