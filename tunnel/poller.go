@@ -42,7 +42,10 @@ type Source interface {
 // several devices. They are all of the kernel or all Sources; a mixture is
 // refused with an error that wraps errors.ErrUnsupported, and a queue that is
 // closed already with one that wraps os.ErrClosed.
+//
+// A Queue that stands in front of another one has a method Unwrap, which gives that.
 func NewPoller(queues ...Queue) (Poller, error) {
+	queues = innermost(queues)
 	if sources, ok := all[Source](queues); ok {
 		return newChanPoller(sources), nil
 	}
@@ -53,6 +56,23 @@ func NewPoller(queues ...Queue) (Poller, error) {
 }
 
 var errMixed = errors.Join(errors.New("a poller takes queues of the kernel or fakes, not both"), errors.ErrUnsupported)
+
+// innermost is the queues that others stand in front of: there is no packet before
+// there is one in them.
+func innermost(queues []Queue) []Queue {
+	inner := make([]Queue, len(queues))
+	for i, q := range queues {
+		for {
+			outer, ok := q.(interface{ Unwrap() Queue })
+			if !ok {
+				break
+			}
+			q = outer.Unwrap()
+		}
+		inner[i] = q
+	}
+	return inner
+}
 
 // all converts the queues, if each is a Q.
 func all[Q any](queues []Queue) ([]Q, bool) {

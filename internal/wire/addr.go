@@ -49,3 +49,65 @@ func (p *Packet) setAddr(old, to []byte) {
 		binary.BigEndian.PutUint16(old[at:], is)
 	}
 }
+
+// Headers is a view of the headers alone of a packet whose payload is elsewhere, for
+// the Set methods; ok is false if they are not those of a TCP segment.
+func Headers(head []byte, partial bool) (p Packet, ok bool) {
+	size, v6, ok := ipHeaderSize(head)
+	if !ok || len(head) < size+tcpLen {
+		return p, false
+	}
+	tcp := int(head[size+12]>>4) * 4
+	if tcp < tcpLen || len(head) < size+tcp {
+		return p, false
+	}
+	return Packet{data: head, ip: head[:size], tcp: head[size : size+tcp], v6: v6, partial: partial, segs: 1}, true
+}
+
+// ipHeaderSize is that of an IP header with TCP right behind it, in a packet that is
+// no fragment.
+func ipHeaderSize(head []byte) (size int, v6, ok bool) {
+	if len(head) > 0 && head[0]>>4 == 6 {
+		size, ok = quotedIP(head, true)
+		return size, true, ok
+	}
+	size, ok = quotedIP(head, false)
+	return size, false, ok && binary.BigEndian.Uint16(head[6:8])&0x3fff == 0
+}
+
+// ReaddressICMP gives an ICMP error other addresses, in place: its own, and the ends
+// of the segment that it quotes. It is false, and changes nothing, if the packet is no
+// error about a TCP segment or an address is of the other family. The checksum of the
+// quoted segment is left as it is: nobody can verify that of a part.
+func ReaddressICMP(packet []byte, from, to netip.Addr, src, dst netip.AddrPort) bool {
+	e, ok := ParseICMPError(packet)
+	if !ok || e.From.Is6() != from.Is6() || from.Is6() != to.Is6() || to.Is6() != src.Addr().Is6() || to.Is6() != dst.Addr().Is6() {
+		return false
+	}
+	h, _ := readIP(packet)
+	quote := packet[h.size+icmpLen : h.end]
+	inner, _ := quotedIP(quote, h.v6)
+	putAddrs(packet, from, to)
+	putAddrs(quote, src.Addr(), dst.Addr())
+	binary.BigEndian.PutUint16(quote[inner:], src.Port())
+	binary.BigEndian.PutUint16(quote[inner+2:], dst.Port())
+	if !h.v6 {
+		putHeaderChecksum(packet[:h.size])
+		putHeaderChecksum(quote[:inner])
+	}
+	icmp := packet[h.size:h.end]
+	icmp[2], icmp[3] = 0, 0
+	putICMPChecksum(packet[:h.size], icmp, h.v6)
+	return true
+}
+
+// putAddrs overwrites both addresses of an IP header.
+func putAddrs(ip []byte, src, dst netip.Addr) {
+	if src.Is6() {
+		copy(ip[8:24], src.AsSlice())
+		copy(ip[24:40], dst.AsSlice())
+		return
+	}
+	copy(ip[12:16], src.AsSlice())
+	copy(ip[16:20], dst.AsSlice())
+}
