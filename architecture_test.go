@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"internal/ladder", "conntrack engine internal/seq internal/tomldoc internal/wire rules tunnel", ""},
 	{"internal/bench", "conntrack engine internal/netns internal/wire rules tunnel", "netlink sys"},
 	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
+	{"inline", "internal/netns internal/wire tunnel", ""},
 	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
 	{"internal/schema", "conntrack lab rules", ""},
 }

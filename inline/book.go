@@ -82,6 +82,16 @@ func (b *book) remove(address netip.AddrPort) {
 	})
 }
 
+// shared tells whether another service has the same address, with another port.
+func (b *book) shared(address netip.AddrPort) bool {
+	for a := range b.pages.Load().services {
+		if a.Addr() == address.Addr() && a != address {
+			return true
+		}
+	}
+	return false
+}
+
 // change puts an edited copy of the pages in the place of the current ones.
 func (b *book) change(edit func(*pages) error) error {
 	b.mu.Lock()

@@ -85,6 +85,17 @@ func (n *NS) AddRoute(dst netip.Prefix, dev string) error {
 	return nil
 }
 
+// DelRoute takes away what AddRoute has made.
+func (n *NS) DelRoute(dst netip.Prefix, dev string) error {
+	err := n.onLink(dev, func(l netlink.Link) error {
+		return n.route.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(dst.Masked()), Scope: netlink.SCOPE_LINK})
+	})
+	if err != nil {
+		return fmt.Errorf("delete route %v dev %q: %w", dst, dev, err)
+	}
+	return nil
+}
+
 // onLink calls f with a device of the namespace.
 func (n *NS) onLink(dev string, f func(netlink.Link) error) error {
 	n.mu.Lock()

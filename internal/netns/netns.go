@@ -49,15 +49,9 @@ func New() (*NS, error) {
 	return n, nil
 }
 
-// open takes hold of the namespace the thread is in.
-func (n *NS) open() (err error) {
-	if n.ns, err = threadNS(); err != nil {
-		return err
-	}
-	if n.route, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("rtnetlink: %w", err)
-	}
-	if n.diag, err = newDiag(); err != nil {
+// open takes hold of the new namespace that the thread is in.
+func (n *NS) open() error {
+	if err := n.take(); err != nil {
 		return err
 	}
 	return n.LinkUp("lo")

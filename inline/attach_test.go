@@ -1,0 +1,91 @@
+package inline
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// A pair is a client and a server with an open connection between them.
+type pair struct {
+	client, server *netns.NS
+	listener       net.Listener
+	near, far      net.Conn
+}
+
+func newPair(t *testing.T, family int) *pair {
+	t.Helper()
+	stateDir = t.TempDir()
+	p := &pair{client: newHost(t), server: newHost(t)}
+	lay(t, p.client, p.server)
+	p.listener = listen(t, p.server, netip.AddrPortFrom(serverAddrs[family], 8080))
+	p.near, p.far = p.connect(t)
+	return p
+}
+
+func (p *pair) connect(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	near = dial(t, p.client, netip.MustParseAddrPort(p.listener.Addr().String()))
+	far, err := p.listener.Accept()
+	must(t, err)
+	t.Cleanup(func() { far.Close() })
+	for _, c := range []net.Conn{near, far} {
+		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	}
+	return near, far
+}
+
+var service = []Ports{{8080, 8080}}
+
+// TestAttach: traffic of a running server goes through the box and back, that of a
+// connection that was open before too, seen from the server's and from the client's host;
+// and afterwards everything is as it was.
+func TestAttach(t *testing.T) {
+	for family, name := range []string{"IPv4", "IPv6"} {
+		for _, atClient := range []bool{false, true} {
+			where := "server"
+			if atClient {
+				where = "client"
+			}
+			t.Run(name+" at the "+where, func(t *testing.T) { testAttach(t, family, atClient) })
+		}
+	}
+}
+
+func testAttach(t *testing.T, family int, atClient bool) {
+	p := newPair(t, family)
+	exchange(t, p.near, p.far, "before")
+	ns := p.server
+	if atClient {
+		ns = p.client
+	}
+	before := face(t, ns)
+	t.Run("attached", func(t *testing.T) {
+		w, err := Attach(ns, service, tunnel.Config{})
+		must(t, err)
+		t.Cleanup(func() { must(t, w.Close()) })
+		e := run(t, w, `[[rule]]
+			name = "seen"
+			match = { port = 8080, segment = "data" }
+			action = "pass"`)
+		exchange(t, p.near, p.far, "picked up mid-stream")
+		near, far := p.connect(t)
+		exchange(t, near, far, "opened through the box")
+		near.Close()
+		if n, err := far.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("no end of the stream, but %d bytes and %v", n, err)
+		}
+		if got := e.Report()[0].Fired; got != 4 {
+			t.Errorf("the box saw %d data segments, want all 4; others: %v", got, others(e))
+		}
+	})
+	sameFace(t, ns, before)
+	exchange(t, p.near, p.far, "afterwards")
+}
+
+func others(e *engine.Engine) any { return e.Stats().Others }

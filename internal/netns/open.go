@@ -1,0 +1,59 @@
+package netns
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Here is the namespace of this process.
+func Here() (*NS, error) {
+	n := new(NS)
+	if err := onThread(func() error { return nil }, n.take); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("the own network namespace: %w", err)
+	}
+	return n, nil
+}
+
+// Open takes hold of a namespace that somebody else made, by a file that stands for
+// it: /run/netns/NAME, /proc/PID/ns/net. It needs CAP_SYS_ADMIN in both.
+func Open(path string) (*NS, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	n := &NS{ns: file}
+	if err := n.Do(n.takeHandles); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	return n, nil
+}
+
+// take takes hold of the namespace that the thread is in, and changes nothing there.
+func (n *NS) take() (err error) {
+	if n.ns, err = threadNS(); err != nil {
+		return err
+	}
+	return n.takeHandles()
+}
+
+func (n *NS) takeHandles() (err error) {
+	if n.route, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("rtnetlink: %w", err)
+	}
+	n.diag, err = newDiag()
+	return err
+}
+
+// ID is the namespace's number, the same for everybody who holds it while it lives.
+func (n *NS) ID() (inode uint64, err error) {
+	info, err := n.ns.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return inodeOf(info), nil
+}
