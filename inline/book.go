@@ -49,7 +49,7 @@ var (
 func newBook(pool4, pool6 netip.Prefix) *book {
 	b := &book{pools: [2]netip.Prefix{pool4.Masked(), pool6.Masked()}}
 	for i, p := range b.pools {
-		b.next[i] = p.Addr()
+		b.next[i] = own(p)
 	}
 	b.pages.Store(&pages{})
 	return b
@@ -155,7 +155,10 @@ func (b *book) receive(v visitor) (a netip.Addr) {
 	return a
 }
 
-// take is the next address of a pool, but for its first, which is our device's.
+// own is the address of our device in one of its networks.
+func own(net netip.Prefix) netip.Addr { return net.Addr().Next() }
+
+// take is the next address of a pool.
 func (b *book) take(v6 bool) netip.Addr {
 	i := 0
 	if v6 {
@@ -163,7 +166,7 @@ func (b *book) take(v6 bool) netip.Addr {
 	}
 	a := b.next[i].Next()
 	if !b.pools[i].Contains(a) {
-		a = b.pools[i].Addr().Next()
+		a = own(b.pools[i]).Next()
 	}
 	b.next[i] = a
 	return a

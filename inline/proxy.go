@@ -70,8 +70,7 @@ func (p *Proxy) begin(c tunnel.Config) error {
 			if n.Addr().Is6() && !v6 {
 				continue
 			}
-			own := netip.PrefixFrom(n.Addr().Next(), n.Addr().BitLen())
-			if err := p.ns.AddAddr(p.devices[i].Name(), own); err != nil {
+			if err := p.ns.AddAddr(p.devices[i].Name(), single(own(n))); err != nil {
 				return err
 			}
 			if i == 1 {
