@@ -116,7 +116,7 @@ func (st *step) acknowledged(r Dir, s *Segment) bool {
 		return true // of no news, but what it carries counts
 	}
 	x.takeTimestamp(s)
-	x.peerWindow(st.c.ends[r.Peer()].scale, s)
+	x.peerWindow(st.c.scaleFrom(r.Peer()), s)
 	if x.una.Less(s.Ack) {
 		x.una = s.Ack
 		x.moved, x.gap, x.resent = st.now, 0, st.now
@@ -154,6 +154,22 @@ func (x *Endpoint) peerWindow(shift uint8, s *Segment) {
 		x.peerWnd <<= shift
 	}
 	x.maxWnd = max(x.maxWnd, x.peerWnd)
+}
+
+// seeScale notes the window scale in the SYN that an endpoint has taken.
+func (c *Conn) seeScale(r Dir, s *Segment) {
+	x, from := &c.ends[r], r.Peer()
+	if s.has(wire.SYN) && x.has(gotSyn) && s.Seq == x.irs && s.HasScale && !x.has(prior) {
+		c.scaleSeen[from] = min(s.Scale, maxScale) + 1
+	}
+}
+
+// scaleFrom is the shift of an endpoint's windows, as its peer reads them.
+func (c *Conn) scaleFrom(d Dir) uint8 {
+	if seen := c.scaleSeen[d]; seen > 0 {
+		return seen - 1
+	}
+	return c.ends[d].scale
 }
 
 // queue is tcp_data_queue: what lies in the window is kept, what closes the

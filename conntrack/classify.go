@@ -8,7 +8,7 @@ import (
 // classify names the kinds of a segment that x is about to send on c, from
 // what is known before it.
 func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
-	x, y := &c.ends[d], &c.ends[d.Peer()]
+	x := &c.ends[d]
 	k = PlainKinds(s)
 	if c.isStale(d, s) {
 		return k | KindsOf(KindStale) | x.classifyAnswer(s)
@@ -16,7 +16,7 @@ func (c *Conn) classify(d Dir, s *Segment) (k Kinds) {
 	if k.Has(KindFin) {
 		k |= c.classifyFin(d)
 	}
-	if s.has(wire.ACK) && !s.has(wire.RST) && y.has(sentFin) && !y.has(prior) && y.fin.Less(s.Ack) {
+	if s.has(wire.ACK) && !s.has(wire.RST) && c.coversFin(d, s.Ack) {
 		k |= c.classifyAckOfFin(d)
 	}
 	if probe := x.classifyProbe(s); probe != 0 {
@@ -52,6 +52,27 @@ func PlainKinds(s *Segment) (k Kinds) {
 	return k
 }
 
+// coversFin tells whether an acknowledgment by an endpoint covers its peer's FIN.
+func (c *Conn) coversFin(d Dir, ack seq.Num) bool {
+	x, y := &c.ends[d], &c.ends[d.Peer()]
+	if x.facts&(heardFin|metFin) == 0 {
+		passedBy := y.has(sentFin) && !y.has(prior) && !x.has(prior) && !c.edited[d.Peer()]
+		if !passedBy {
+			return false
+		}
+	}
+	return c.finFor(d).Less(ack)
+}
+
+// finFor is the number of the FIN that an endpoint has been given or, if we know of
+// none, of the one that its peer has sent: it may have gone by unseen.
+func (c *Conn) finFor(d Dir) seq.Num {
+	if x := &c.ends[d]; x.facts&(heardFin|metFin) != 0 {
+		return x.finAt
+	}
+	return c.ends[d.Peer()].fin.Add(c.shift[d.Peer()])
+}
+
 func (c *Conn) classifyFin(d Dir) Kinds {
 	if c.closers == 0 || c.closer == d {
 		return KindsOf(KindFirstFin)
@@ -62,7 +83,7 @@ func (c *Conn) classifyFin(d Dir) Kinds {
 // classifyAckOfFin: the last ACK is what lets an endpoint leave LAST_ACK. In a
 // simultaneous close each side's acknowledgment of the other's FIN is one.
 func (c *Conn) classifyAckOfFin(d Dir) Kinds {
-	second := c.closer == d && c.ends[d].has(sentFin)
+	second := c.closer == d && c.ends[d].has(sentFin) && c.ends[d.Peer()].has(sentFin)
 	if second || c.simClose {
 		return KindsOf(KindAckOfFin, KindLastAck)
 	}
@@ -88,7 +109,7 @@ func (x *Endpoint) classifyProbe(s *Segment) Kinds {
 // classifyAck sorts the segments that carry nothing.
 func (c *Conn) classifyAck(d Dir, s *Segment) (k Kinds) {
 	x, y := &c.ends[d], &c.ends[d.Peer()]
-	if d == FromClient && y.state == SynRcvd && y.has(sentSyn) && s.Ack == y.iss.Add(1) {
+	if d == FromClient && y.state == SynRcvd && y.has(sentSyn) && (!x.has(gotSyn) || s.Ack == x.irs.Add(1)) {
 		k |= KindsOf(KindHandshakeAck)
 	}
 	if x.has(sentAck) && s.Ack == x.acked {
@@ -132,12 +153,12 @@ func (x *Endpoint) classifySpan(s *Segment) Kinds {
 // isStale tells whether the segment belongs to the incarnation before this
 // one: the endpoint is still the old one, or the numbers are.
 func (c *Conn) isStale(d Dir, s *Segment) bool {
-	x, y := &c.ends[d], &c.ends[d.Peer()]
+	x := &c.ends[d]
 	switch {
 	case x.has(prior):
-		return !y.answeredBy(s)
+		return !c.answers(d, s)
 	case !x.has(sentSyn) && !s.has(wire.SYN|wire.RST):
-		return y.foreign(s)
+		return c.foreign(d, s)
 	}
 	return c.hasOldNumbers(d, s)
 }
@@ -152,14 +173,15 @@ func (c *Conn) hasOldNumbers(d Dir, s *Segment) bool {
 	return seq.InRange(s.Seq, old.From, old.To.Add(1)) && !seq.InRange(s.Seq, x.iss, x.nxt.Add(1))
 }
 
-// answeredBy tells whether a segment from a host that was thought to have the old
-// socket still speaks to y's SYN: it takes it, refuses it, or opens as well.
-func (y *Endpoint) answeredBy(s *Segment) bool {
+// answers tells whether a segment from a host that was thought to have the old
+// socket still speaks to its peer's SYN: it takes it, refuses it, or opens as well.
+func (c *Conn) answers(d Dir, s *Segment) bool {
 	switch {
 	case s.has(wire.SYN) && !s.has(wire.ACK):
 		return true
 	case s.has(wire.SYN | wire.RST):
-		return s.has(wire.ACK) && s.Ack == y.iss.Add(1)
+		isn, _ := c.SeenISN(d.Peer())
+		return s.has(wire.ACK) && s.Ack == isn.Add(1)
 	}
 	return false
 }

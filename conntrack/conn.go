@@ -33,10 +33,9 @@ func (d Dir) String() string {
 // it may be used for another connection once the table has reported its end.
 type Conn struct {
 	// What a lookup reads stands in the first cache line.
-	hash  uint64
 	key   Key
 	index uint32 // of this Conn in the table, from 1
-	next  uint32 // in its bucket
+	next  uint32 // in its bucket, beyond the slots
 
 	newer      uint32 // in its list of the table's age lists
 	older      uint32
@@ -51,12 +50,15 @@ type Conn struct {
 
 	ordinal     uint64
 	incarnation uint32
+	scaleSeen   [2]uint8 // one more than the window shift of an endpoint, as its peer was told; 0: it was not
+	edited      [2]bool  // an endpoint's stream reaches its peer with other lengths
 	opened      time.Duration
 	seen        time.Duration
 	filed       time.Duration // when it was put into its age list
 	due         time.Duration // when the table looks at its timers; 0: not scheduled
 	old         [2]seq.Range  // sequence space of the incarnation before, by sender
 	ends        [2]Endpoint
+	shift       [2]uint32 // what is added to an endpoint's numbers on the way to its peer
 
 	_ [8]byte // a whole number of cache lines: each Conn begins one
 }
@@ -111,6 +113,25 @@ func (c *Conn) DirFrom(side int) Dir { return Dir(int(c.clientSide) ^ side) }
 // table reports the connection's end.
 func (c *Conn) End(d Dir) *Endpoint { return &c.ends[d] }
 
+// Each endpoint is followed in its own numbers, and in its own view of its peer's:
+// Sent is told of segments as they are sent, Delivered as they arrive. Whoever
+// stands between the two and moves numbers says so by Shift and Edited, for the few
+// conclusions that go from one endpoint to the other.
+
+// Shift tells that an endpoint's numbers reach its peer moved by so many, the SYN's too.
+func (c *Conn) Shift(d Dir, by uint32) { c.shift[d] += by }
+
+// Edited tells that an endpoint's stream reaches its peer with other lengths, or that
+// its numbers were moved in its midst.
+func (c *Conn) Edited(d Dir) { c.edited[d] = true }
+
+// SeenISN is the initial sequence number of an endpoint as its peer knows it; ok is
+// false until it is known.
+func (c *Conn) SeenISN(d Dir) (n seq.Num, ok bool) {
+	e := &c.ends[d]
+	return e.iss.Add(c.shift[d]), e.has(sentSyn)
+}
+
 // State is the inferred state of an endpoint.
 func (c *Conn) State(d Dir) State { return c.ends[d].state }
 
@@ -129,6 +150,7 @@ const (
 	sentFin                      // fin is valid
 	gotFin                       // the peer's FIN is received, everything before it too
 	heardFin                     // the peer's FIN at finAt has arrived, perhaps too early
+	metFin                       // a FIN at finAt was delivered, and in our view not taken
 	passive                      // SYN_RCVD is a listener's request, not a socket's
 	prior                        // what stands here is the socket of an earlier incarnation
 	offersTS                     // its SYN carried timestamps
@@ -202,6 +224,14 @@ func (e *Endpoint) FIN() (n seq.Num, ok bool) { return e.fin, e.has(sentFin) }
 // exact RST carries this number, not the endpoint's last acknowledgment,
 // which may lag by a delayed ACK.
 func (e *Endpoint) Received() seq.Num { return e.rcv }
+
+// Highest is the end of all that was delivered to it, beyond holes too.
+func (e *Endpoint) Highest() seq.Num {
+	if edge, holed := e.ooo.highest(); holed {
+		return edge
+	}
+	return e.rcv
+}
 
 // Window is how much it would accept from Received on, in bytes.
 func (e *Endpoint) Window() uint32 {

@@ -22,6 +22,7 @@ func (st *step) delivered(d Dir, s *Segment) {
 	default:
 		st.socketGets(r, s)
 	}
+	st.c.seeScale(r, s)
 }
 
 // closedGets: only a SYN means something to an endpoint without a socket. That
@@ -76,6 +77,14 @@ func (st *step) synSentGets(r Dir, s *Segment) {
 		x.agree(s)
 		x.gap, x.resent = 0, 0 // the SYN-ACK repeats no SYN
 		st.move(r, SynRcvd, ByDelivery)
+	}
+}
+
+// meetFin notes the number of a FIN that was delivered, whatever x makes of it.
+func (x *Endpoint) meetFin(s *Segment) {
+	if s.has(wire.FIN) && !x.has(heardFin) && x.rcv.LessEq(s.fin()) {
+		x.finAt = s.fin()
+		x.set(metFin)
 	}
 }
 
@@ -161,6 +170,7 @@ func (x *Endpoint) isNewer(s *Segment) bool {
 // socketGets follows tcp_rcv_state_process with tcp_validate_incoming first.
 func (st *step) socketGets(r Dir, s *Segment) {
 	x := &st.c.ends[r]
+	x.meetFin(s)
 	if !st.validate(r, s) {
 		return
 	}

@@ -99,7 +99,7 @@ func (x *Endpoint) hasReceived(ack seq.Num) {
 // sentUnopened: an endpoint that has not sent a SYN on this connection sends
 // something else. It tells whether x has numbers now.
 func (st *step) sentUnopened(d Dir, s *Segment) bool {
-	x, y := &st.c.ends[d], &st.c.ends[d.Peer()]
+	x := &st.c.ends[d]
 	wait := st.c.old[d]
 	switch {
 	case x.state == SynRcvd && wait.From != wait.To && s.Seq == wait.To:
@@ -108,7 +108,7 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
 		x.pickUp(s)
 		st.move(d, TimeWait, Evidence)
-	case y.foreign(s):
+	case st.c.foreign(d, s):
 		*x = Endpoint{facts: prior, state: x.state}
 		x.pickUp(s)
 		st.move(d, Established, Evidence)
@@ -121,10 +121,12 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 	return true
 }
 
-// foreign tells whether a segment sent to y, which is opening, speaks of another
-// incarnation: it acknowledges what y has not sent in this one.
-func (y *Endpoint) foreign(s *Segment) bool {
-	return y.state == SynSent && s.has(wire.ACK) && !seq.InRange(s.Ack, y.iss.Add(1), y.nxt.Add(1))
+// foreign tells whether a segment sent to an endpoint that is opening speaks of another
+// incarnation: it acknowledges what has not been sent in this one.
+func (c *Conn) foreign(d Dir, s *Segment) bool {
+	y := &c.ends[d.Peer()]
+	seen := s.Ack.Add(-c.shift[d.Peer()])
+	return y.state == SynSent && s.has(wire.ACK) && !seq.InRange(seen, y.iss.Add(1), y.nxt.Add(1))
 }
 
 // start begins x's sequence space at the number of its SYN.

@@ -28,9 +28,8 @@ func (t *Table) open(now time.Duration, side int, k Key, fromLow bool, s *Segmen
 	}
 	c := t.take()
 	t.opened++
-	hash := k.hash(t.seed)
 	*c = Conn{
-		key: k, hash: hash, index: c.index, ordinal: t.opened, incarnation: 1,
+		key: k, index: c.index, ordinal: t.opened, incarnation: 1,
 		opened: now, seen: now, clientLow: fromLow, clientSide: uint8(side),
 	}
 	sender := senderRole(k, fromLow, s)

@@ -153,15 +153,14 @@ func (x *Endpoint) beyondRequest(s *Segment) bool {
 
 // sentAck holds the acknowledgment against what the model thinks x has received.
 func (st *step) sentAck(d Dir, s *Segment) {
-	x, y := &st.c.ends[d], &st.c.ends[d.Peer()]
+	x := &st.c.ends[d]
 	switch {
 	case !x.has(gotSyn):
 		x.hasReceived(s.Ack)
 	case x.rcv.Less(s.Ack):
 		x.rcv = x.ooo.advance(s.Ack)
-		fellows := !x.has(prior) && !y.has(prior)
-		if !x.has(heardFin) && fellows && y.has(sentFin) && y.fin.Less(s.Ack) {
-			x.finAt = y.fin
+		if !x.has(heardFin) && st.c.coversFin(d, s.Ack) {
+			x.finAt = st.c.finFor(d)
 			x.set(heardFin)
 		}
 		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
@@ -215,11 +214,10 @@ func (st *step) sentFin(d Dir, s *Segment) {
 
 // closes notes the first FIN of an endpoint.
 func (c *Conn) closes(d Dir, s *Segment) {
-	y := &c.ends[d.Peer()]
 	switch {
 	case c.closers == 0:
 		c.closer = d
-	case s.Ack.LessEq(y.fin):
+	case !c.coversFin(d, s.Ack):
 		c.simClose = true
 	}
 	c.closers++

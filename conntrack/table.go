@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // A Config sets up a Table.
 type Config struct {
-	// Max is how many connections are kept at most; 0 means DefaultMax.
+	// Max is how many connections are kept at most, up to 2^30; 0 means DefaultMax.
 	Max int
 	// Stacks are the hosts behind the two devices.
 	Stacks [2]Stack
@@ -21,6 +22,9 @@ type Config struct {
 
 // DefaultMax is how many connections a Table keeps if its Config does not say.
 const DefaultMax = 1 << 20
+
+// mostConns leaves room for a tag beside an index.
+const mostConns = 1<<30 - chunk - 1
 
 // An Observer hears of connections as it happens, from within the calls of the
 // Table. It must not call the Table.
@@ -57,9 +61,10 @@ func (r Reason) String() string { return [...]string{"ended", "superseded", "evi
 type Table struct {
 	cfg     Config
 	seed    uint64
-	buckets [][]uint32 // segments of bucketSegment heads; an index of 0 is none
-	mask    uint64     // of the next power of two at or above the number of buckets
-	used    uint64     // buckets
+	buckets []*[bucketSegment]bucket
+	mask    uint64 // of the next power of two at or above the number of buckets
+	used    uint64 // buckets
+	indices uint32 // the bits of a slot that are an index
 	chunks  []*[chunk]Conn
 	free    uint32 // list through Conn.next
 	count   int
@@ -73,15 +78,17 @@ func NewTable(cfg Config) *Table {
 	if cfg.Max <= 0 {
 		cfg.Max = DefaultMax
 	}
+	cfg.Max = min(cfg.Max, mostConns)
 	if cfg.Observer == nil {
 		cfg.Observer = nobody{}
 	}
 	return &Table{
 		cfg:     cfg,
 		seed:    rand.Uint64(),
-		buckets: [][]uint32{make([]uint32, bucketSegment)},
+		buckets: []*[bucketSegment]bucket{new([bucketSegment]bucket)},
 		mask:    bucketSegment - 1,
 		used:    bucketSegment,
+		indices: 1<<bits.Len(uint(cfg.Max+chunk)) - 1, // one more than Max for a moment, and whole chunks
 	}
 }
 

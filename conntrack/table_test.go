@@ -73,10 +73,17 @@ func (cr *crowd) open(n int) *Conn {
 }
 
 // TestGrowthAndBack fills a table in steps, empties it in another order, and finds
-// every connection at its place, and no other, all the while.
+// every connection at its place, and no other, all the while; also where next to
+// nothing of a hash finds room beside an index.
 func TestGrowthAndBack(t *testing.T) {
+	for _, most := range []int{0, mostConns} {
+		growAndShrink(t, NewTable(Config{Max: most}))
+	}
+}
+
+func growAndShrink(t *testing.T, table *Table) {
 	const most = 200_000
-	cr := &crowd{t: t, table: NewTable(Config{}), now: time.Second}
+	cr := &crowd{t: t, table: table, now: time.Second}
 	check := func(from, to int, want bool) {
 		t.Helper()
 		for n := from; n < to; n += 97 {
@@ -100,7 +107,7 @@ func TestGrowthAndBack(t *testing.T) {
 	}
 	check(0, most, true)
 	check(most, most+10_000, false)
-	for n := range most / 2 { // from the middle of the chains
+	for n := range most / 2 { // from the middle of the buckets
 		c, _ := cr.table.Find(clientAddr(most/2+n), server)
 		cr.table.remove(c)
 		if n%20_000 == 0 {
@@ -128,31 +135,45 @@ func TestGrowthAndBack(t *testing.T) {
 	}
 }
 
-// TestChain removes connections from a chain's head, middle and end.
-func TestChain(t *testing.T) {
-	for _, order := range [][]int{{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}} {
-		cr := &crowd{t: t, table: NewTable(Config{})}
-		bucket := cr.table.bucket(0)
+// TestBucket fills one bucket beyond its slots, by hand, as hashes rarely meet, and
+// takes connections out of it in several orders.
+func TestBucket(t *testing.T) {
+	const n = bucketSlots + 4
+	orders := map[string]func(i int) int{
+		"first in, first out": func(i int) int { return i },
+		"last in, first out":  func(i int) int { return n - 1 - i },
+		"mixed":               func(i int) int { return i * 7 % n },
+	}
+	for name, order := range orders {
+		table := NewTable(Config{})
+		b := table.bucket(0)
 		var all []*Conn
-		for n := range 4 { // by hand, as hashes rarely meet
-			c := cr.table.take()
-			*c = Conn{index: c.index, ordinal: uint64(n + 1), next: *bucket}
-			*bucket = c.index
-			cr.table.count++
-			cr.table.file(0, c)
+		for range n {
+			c := table.take()
+			*c = Conn{index: c.index}
+			table.put(b, 0, c)
 			all = append(all, c)
 		}
-		for i, n := range order {
-			cr.table.remove(all[n])
-			left := 0
-			for at := *bucket; at != 0; at = cr.table.at(at).next {
-				left++
-			}
-			if left != 3-i {
-				t.Fatalf("order %v: %d left after %d", order, left, i+1)
+		for i := range n {
+			table.takeOut(b, all[order(i)])
+			if left := b.len(table); left != n-1-i {
+				t.Fatalf("%s: %d left after %d", name, left, i+1)
 			}
 		}
 	}
+}
+
+// len is how many connections are in the bucket.
+func (b *bucket) len(t *Table) (n int) {
+	for _, s := range b.slots {
+		if s != 0 {
+			n++
+		}
+	}
+	for i := b.more; i != 0; i = t.at(i).next {
+		n++
+	}
+	return n
 }
 
 // evictions is an Observer that writes down who had to go.
@@ -225,16 +246,19 @@ func TestSupersede(t *testing.T) {
 // timer included.
 func TestSize(t *testing.T) {
 	const limit = 512
-	bucket := unsafe.Sizeof(uint32(0))
+	share := unsafe.Sizeof(bucket{}) / bucketLoad
 	timer := unsafe.Sizeof(struct {
 		due     time.Duration
 		arrival uint64
 		value   uint32
 	}{})
-	if got := unsafe.Sizeof(Conn{}) + bucket + timer; got > limit {
+	if got := unsafe.Sizeof(Conn{}) + share + timer; got > limit {
 		t.Errorf("got %d bytes, want at most %d", got, limit)
 	}
 	const line = 64
+	if got := unsafe.Sizeof(bucket{}); got != line {
+		t.Errorf("a bucket has %d bytes, a cache line has %d", got, line)
+	}
 	if got := unsafe.Sizeof(Conn{}) % line; got != 0 {
 		t.Errorf("a Conn ends %d bytes into a cache line", got)
 	}

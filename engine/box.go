@@ -25,11 +25,12 @@ import (
 // clock, opens no device and starts no goroutine: the same packets at the same
 // times leave the same way. One goroutine owns it.
 type Box struct {
-	cfg   BoxConfig
-	start time.Duration
-	now   time.Duration
-	table *conntrack.Table
-	rules *ruleSet
+	cfg    BoxConfig
+	start  time.Duration
+	now    time.Duration
+	table  *conntrack.Table
+	rules  *ruleSet
+	byHand *rule // see Act; nil until it is needed
 
 	totals   *Totals
 	ordinals []uint64 // of connections over all Boxes, by Conn.Index; nil if this is the only one
@@ -47,11 +48,14 @@ type Box struct {
 	journey Journey
 	seg     conntrack.Segment // the one on its journey
 	leaving wire.Packet       // what leaves after it has waited
-	left    conntrack.Segment // of leaving
+	gone    wait              // what has waited for it
+	part    wire.Packet       // what leaves edited
+	left    conntrack.Segment // of leaving or part
 	run     run
 	after   []pending // what is to leave after the segment in hand
 
 	queue     sched.Queue[ticket]
+	alarms    sched.Queue[alarm]
 	waits     []wait
 	freeWaits []uint32
 	arrivals  uint64
@@ -62,10 +66,14 @@ type Box struct {
 	tagNames    []string
 	muted       [2]bool
 	head        [wire.MaxHeader]byte
+	partHead    [wire.MaxHeader]byte // headers of part
+	edited      []byte               // its payload, if that is edited
+	own         wire.Packet          // the segment in hand, once its payload is its own
 	scratch     []byte
 	out         Emission
 	flags       flagNames
 	told        Event
+	look        Look
 }
 
 // A BoxConfig sets up a Box.
@@ -80,6 +88,9 @@ type BoxConfig struct {
 	OnEvent func(*Event)
 	// AllEvents: also events of connections that no rule can concern.
 	AllEvents bool
+	// OnLook is told, in order, which rules have looked at a segment, at a moment or at
+	// a connection that opens, and which predicate failed first; nil if nobody asks.
+	OnLook func(*Look)
 	// Tap is shown each segment as one complete packet where its sender has
 	// sent it (side of the sender) and where it is delivered (side of the
 	// receiver). data is valid until Tap returns. nil if nobody captures.
@@ -180,15 +191,21 @@ func (b *Box) track() {
 		return
 	}
 	f := b.flowOf(c)
-	if (f == nil || f.idle() && f.order[d] <= b.now) && !b.watching() {
+	if f != nil && len(f.moments) > 0 {
+		b.stirred(c, f)
+	}
+	if (f == nil || f.idle() && f.order[d] <= b.now) && !b.watching(f) {
 		b.passTracked(c, d, &common)
+		if f != nil {
+			f.streams[d].note(c.End(d))
+		}
 		return
 	}
 	if f == nil {
 		f = b.newFlow(c)
 	}
 	idle := b.now - c.LastSeen()
-	for i := range p.Segments() {
+	for i := b.train(c, d, f, &common); i < p.Segments(); i++ {
 		b.seg = common.With(p.At(i))
 		b.segment(c, d, f, i, &b.seg, idle)
 		idle = 0
@@ -196,8 +213,11 @@ func (b *Box) track() {
 	b.flush()
 }
 
-// watching tells whether somebody wants to see segments that no rule concerns.
-func (b *Box) watching() bool { return b.cfg.AllEvents && b.cfg.OnEvent != nil || b.cfg.Tap != nil }
+// watching tells whether somebody wants to see segments that no rule looks at.
+func (b *Box) watching(f *flow) bool {
+	events := b.cfg.AllEvents || f != nil && len(f.moments) > 0
+	return events && b.cfg.OnEvent != nil || b.cfg.Tap != nil || b.cfg.OnLook != nil
+}
 
 // passTracked forwards a packet as it came. Its segments move the endpoints
 // together: they are consecutive, and flags that count stand on the last.
@@ -231,11 +251,16 @@ func (b *Box) segment(c *conntrack.Conn, d conntrack.Dir, f *flow, place int, s 
 		again: kinds.Has(conntrack.KindRetransmission), fired: j.fired[:0],
 	}
 	b.stats.Segments++
+	f.streams[d].note(c.End(d))
 	f.sent[d].note(j)
 	b.walk(j)
+	b.explain(j)
 	b.carryOut(j)
 	b.stats.Verdicts[j.verdict]++
 	b.release(j)
+	if j.verdict == Pass {
+		b.overtake(f, d, lastArrival)
+	}
 	b.emitAfter(j)
 }
 
@@ -284,5 +309,5 @@ func (b *Box) swallow(j *Journey) bool {
 		j.lose(r, "")
 		return true
 	}
-	return false
+	return f.lost.by != nil && b.forgotten(j)
 }

@@ -66,6 +66,14 @@ func (p *Pool) Get(n int) *Buf {
 	return b
 }
 
+// copyOf gives a Buf with the same packet.
+func (p *Pool) copyOf(b *Buf) *Buf {
+	c := p.Get(b.n)
+	c.Set(b.Bytes())
+	c.Header = b.Header
+	return c
+}
+
 // Held is how many bytes the Bufs in use take.
 func (p *Pool) Held() int { return p.held }
 

@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"math/bits"
 
+	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/seq"
 )
 
@@ -42,12 +43,27 @@ func scramble(x uint64) uint64 {
 
 // chanceKey identifies the segment in hand for chance.
 func (j *Journey) chanceKey(ordinal int64) uint64 {
-	place := uint64(j.rel())<<32 | uint64(relative(j.Conn.End(j.Dir.Peer()), j.Seg.Ack))
-	if j.Seg.Len > 0 || j.Seg.End() != j.Seg.Seq {
-		place &^= 0xffffffff // what occupies sequence space is known by that alone
+	if j.Seg == nil {
+		return momentKey(ordinal, j.counts.matched[0])
+	}
+	place := bits.RotateLeft64(j.inStream(j.Dir, j.Seg.Seq), 32)
+	if j.Seg.End() == j.Seg.Seq { // what occupies sequence space is known by that alone
+		place ^= j.inStream(j.Dir.Peer(), j.Seg.Ack)
 	}
 	key := scramble(uint64(ordinal)*2 + uint64(j.Dir))
 	return bits.RotateLeft64(key, 17) ^ scramble(place) ^ uint64(j.flow.sent[j.Dir].count(j))<<1
+}
+
+// momentKey identifies the n-th moment of a connection for chance.
+func momentKey(ordinal int64, n uint32) uint64 { return scramble(uint64(ordinal)) ^ uint64(n)<<1 }
+
+// inStream is where a number stands in what an endpoint sends, beyond 4 GiB too,
+// counted from its SYN.
+func (j *Journey) inStream(d conntrack.Dir, n seq.Num) uint64 {
+	if s := &j.flow.streams[d]; s.known {
+		return uint64(s.offset(n) + 1)
+	}
+	return uint64(relative(j.Conn.End(d), n))
 }
 
 // maxTracked is how many retransmitted places are remembered by direction.
@@ -61,6 +77,16 @@ type transmissions struct {
 	times [maxTracked]uint16
 	ack   seq.Num // of the last bare acknowledgment
 	acks  uint16  // how often it was repeated
+	icmp  seq.Num // quoted by the last ICMP error
+	icmps uint16  // how often that was repeated
+}
+
+// noteICMP counts an ICMP error about a number.
+func (t *transmissions) noteICMP(quoted seq.Num) {
+	if quoted != t.icmp {
+		t.icmp, t.icmps = quoted, 0
+	}
+	t.icmps++
 }
 
 // note counts the segment in hand, once.
@@ -100,7 +126,10 @@ func (t *transmissions) note(j *Journey) {
 // count is the how manieth transmission the segment in hand is, from 1.
 func (t *transmissions) count(j *Journey) uint16 {
 	s := j.Seg
-	if s.End() == s.Seq {
+	switch {
+	case j.Kinds.Has(conntrack.KindICMP):
+		return t.icmps
+	case s.End() == s.Seq:
 		return t.acks
 	}
 	if j.again {

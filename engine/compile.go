@@ -33,16 +33,21 @@ func (b *Box) compileRule(r *rules.Rule) *rule {
 		notTags: b.tagsOf(r.Match.NotTags),
 	}
 	for _, a := range r.Actions {
-		f, ok := a.Params.(Fault)
-		if !ok {
-			f = plain[a.Name]
-		}
+		f := faultOf(a)
 		c.faults = append(c.faults, f)
 		c.ends = c.ends || rules.Terminal(a.Name)
 		_, holds := f.(*holdFault)
 		c.holding = c.holding || holds
 	}
 	return c
+}
+
+// faultOf is the fault of an action.
+func faultOf(a rules.Action) Fault {
+	if f, ok := a.Params.(Fault); ok {
+		return f
+	}
+	return plain[a.Name]
 }
 
 // SetRules puts other rules in force, in one step. Connections keep their
@@ -59,6 +64,9 @@ func setRules(now time.Duration, set *rules.Set, boxes []*Box) {
 		b.replaceRules(set)
 	}
 	choose(boxes)
+	for _, b := range boxes {
+		b.settleGone()
+	}
 	boxes[0].tellRules()
 }
 
@@ -75,7 +83,7 @@ func (b *Box) replaceRules(set *rules.Set) {
 		o := old.rules[i]
 		o.kept = r
 		r.totals, r.fired = o.totals, o.fired
-		r.closest, r.loaded, r.enabled = o.closest, o.loaded, o.enabled
+		r.closest, r.nearest, r.loaded, r.enabled = o.closest, o.nearest, o.loaded, o.enabled
 		r.carried = true
 	}
 }
@@ -109,17 +117,22 @@ func (b *Box) Report() []RuleReport { return report([]*Box{b}) }
 
 // report adds up what Boxes with the same rules have to tell of them.
 func report(boxes []*Box) []RuleReport {
+	for _, b := range boxes {
+		b.witnessAll()
+	}
 	var reports []RuleReport
 	for i, r := range boxes[0].rules.rules {
 		rep := RuleReport{Name: r.Name, Optional: r.Optional, Enabled: r.enabled}
 		var closest nearMiss
+		var nearest approach
 		for _, b := range boxes {
 			there := b.rules.rules[i]
 			rep.Fired += there.fired
 			closest.add(there.closest)
+			nearest.add(there.nearest)
 		}
 		if rep.Fired == 0 {
-			rep.WhyNot = r.whyNot(closest)
+			rep.WhyNot = r.whyNot(closest, nearest)
 		}
 		reports = append(reports, rep)
 	}
@@ -138,10 +151,14 @@ func (b *Box) rule(name string) *rule {
 // Enable wakes a rule, or puts it to sleep; ok is false if there is no such rule.
 func (b *Box) Enable(name string, on bool) (ok bool) {
 	r := b.rule(name)
-	if r != nil {
-		r.enabled = on
+	if r == nil {
+		return false
 	}
-	return r != nil
+	r.enabled = on
+	if r.At != nil {
+		b.armAll()
+	}
+	return true
 }
 
 // Release lets go what the rule holds.
@@ -160,7 +177,8 @@ func (b *Box) Heal(now time.Duration) {
 	}
 	for _, f := range b.flows {
 		if f != nil {
-			f.holes, f.hide = [2]hole{}, [2]*rule{}
+			f.holes, f.hide, f.lost = [2]hole{}, [2]*rule{}, loss{}
+			b.endReordering(f)
 		}
 	}
 	b.releaseAll(func(*wait) bool { return true })

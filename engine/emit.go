@@ -9,8 +9,9 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// A fate is when a segment leaves, and on whose word.
+// A fate is when a segment leaves, on whose word, and how edited.
 type fate struct {
+	mods
 	due   time.Duration   // 0: now
 	rule  *rule           // nil if it passes, or only has to keep its order
 	kinds conntrack.Kinds // of what leaves later, which tells of them then
@@ -33,15 +34,87 @@ func (b *Box) carryOut(j *Journey) {
 	}
 	switch j.verdict {
 	case Pass, Delay:
-		b.join(j, j.fate())
+		if f := j.fate(); f.due > 0 {
+			b.wait(j, f)
+		} else {
+			b.pass(j, f)
+			return
+		}
 	case Hold:
 		b.flush()
 		b.holdBack(j)
-		b.tapSent(j)
 	case Drop:
-		b.tapSent(j)
+		j.dropOwn()
 	}
+	b.tapSent(j)
 	b.segmentEvent(j)
+}
+
+// pass lets the segment in hand go now. Deciding to let a segment go and writing it
+// happen in one step of the Box, so its receiver knows of it before those of its
+// neighbours are judged that leave together with it.
+func (b *Box) pass(j *Journey, f fate) {
+	g := departure{mods: f.mods, packet: j.packet, header: b.buf.Header, side: 1 - b.side, conn: j.Conn, dir: j.Dir}
+	g.translation = j.flow.translation
+	switch {
+	case j.own != nil:
+		b.passOwn(j, &g)
+	case g.unchanged():
+		b.join(j, f)
+		b.table.Delivered(b.now, j.Conn, j.Dir, j.Seg)
+		b.tapBoth(j)
+		b.segmentEvent(j)
+	case g.alone(j.place):
+		b.flush()
+		b.passEdited(j, func() { b.departAlone(&g, j.place) })
+	case g.mods != mods{}:
+		b.join(j, f)
+		b.passEdited(j, func() { b.tellOne(&g, j.place) })
+	default: // only its numbers are moved
+		b.join(j, f)
+		b.tapSent(j)
+		b.tellOne(&g, j.place)
+		b.segmentEvent(j)
+	}
+}
+
+// passOwn lets the copy go that the segment in hand has become.
+func (b *Box) passOwn(j *Journey, g *departure) {
+	b.flush()
+	own := j.takeOwn()
+	defer own.Free()
+	if b.own.Parse(own.Bytes(), 0, false) == wire.OK {
+		g.packet, g.header = &b.own, own.Header
+		b.passEdited(j, func() { b.depart(g, 0, 1) })
+	}
+}
+
+// passEdited tells of the segment in hand as it was sent, and then lets it depart as
+// it has become.
+func (b *Box) passEdited(j *Journey, depart func()) {
+	j.edited = true
+	b.tapSent(j)
+	b.segmentEvent(j)
+	depart()
+}
+
+// tellOne tells of a segment that leaves later in this step, with its run.
+func (b *Box) tellOne(g *departure, place int) {
+	b.shape(g, place, place+1)
+	b.tell(g)
+}
+
+// wait has the segment in hand wait until it is due.
+func (b *Box) wait(j *Journey, f fate) {
+	if j.own == nil {
+		b.join(j, f)
+		return
+	}
+	b.flush()
+	w := b.waitOf(&run{fate: f, conn: j.Conn, dir: j.Dir})
+	w.span = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
+	w.buf, w.from, w.to = j.takeOwn(), 0, 1
+	b.enqueue(w, f.due)
 }
 
 // fate is when a passing or delayed segment leaves. What passes waits all the
@@ -54,16 +127,16 @@ func (j *Journey) fate() fate {
 		if j.keep {
 			*order = due
 		}
-		return fate{due, j.by, j.Kinds}
+		return fate{j.mods, due, j.by, j.Kinds}
 	case j.late > 0:
 		*order = max(*order, j.Now+j.late)
 		j.verdict = Delay
-		return fate{*order, j.by, j.Kinds}
+		return fate{j.mods, *order, j.by, j.Kinds}
 	case *order > j.Now:
 		j.verdict, j.reason = Delay, "order"
-		return fate{due: *order, kinds: j.Kinds}
+		return fate{mods: j.mods, due: *order, kinds: j.Kinds}
 	}
-	return fate{}
+	return fate{mods: j.mods}
 }
 
 // join adds the segment in hand to the run before it, or begins one.
@@ -73,13 +146,6 @@ func (b *Box) join(j *Journey, f fate) {
 		b.run = run{fate: f, from: j.place, conn: j.Conn, dir: j.Dir}
 	}
 	b.run.to = j.place + 1
-	if f.due > 0 {
-		b.tapSent(j)
-		return
-	}
-	// Deciding to let a segment go and writing it happen in one step of the Box.
-	b.table.Delivered(b.now, j.Conn, j.Dir, j.Seg)
-	b.tapBoth(j)
 }
 
 // flush lets the run go that has gathered: out, or into the queue.
@@ -90,11 +156,20 @@ func (b *Box) flush() {
 	case r.from == r.to:
 	case r.due > 0:
 		b.putAside(&r)
+	case r.mods != mods{} || b.translated(r.conn) != nil:
+		b.departRun(&r)
 	case r.from == 0 && r.to == b.packet.Segments():
 		b.passWhole()
 	default:
 		b.writePart(&b.packet, b.buf.Header, 1-b.side, r.from, r.to)
 	}
+}
+
+// departRun writes a run that is edited or translated; its receiver knows of it.
+func (b *Box) departRun(r *run) {
+	g := departure{mods: r.mods, packet: &b.packet, header: b.buf.Header, side: 1 - b.side, conn: r.conn, dir: r.dir, told: true}
+	g.translation = b.translated(r.conn)
+	b.depart(&g, r.from, r.to)
 }
 
 // writePart writes the virtual segments [from, to) of a packet that came with

@@ -74,8 +74,12 @@ type Journey struct {
 	due     time.Duration // of Delay
 	late    time.Duration // what shaping adds to its fate
 	keep    bool          // Delay: nothing may overtake it
-	hold    *holdFault    // of Hold
+	hold    *holdFault    // of Hold, or
+	reorder *reorderFault // that which may be overtaken
 	leader  uint32        // of Hold: whom it stands behind; see wait
+	mods    mods          // how it is edited as it leaves
+	own     *Buf          // a copy of it whose payload or header is edited already; nil: there is none
+	edited  bool          // what leaves of it at once is not as it was sent
 }
 
 // role is who sent the segment, in all the words that a rule has for it.
@@ -109,6 +113,30 @@ func relative(e *conntrack.Endpoint, n seq.Num) uint32 {
 // copySegment is the segment in hand as a packet of its own; of an ICMP error,
 // which has no segments, it is the packet.
 func (j *Journey) copySegment() *Buf {
+	if j.Kinds.Has(conntrack.KindICMP) {
+		return j.box.copyPacket()
+	}
+	if j.own != nil {
+		return j.box.pool.copyOf(j.own)
+	}
+	return j.copySent()
+}
+
+// takeOwn gives the segment's own copy to the caller.
+func (j *Journey) takeOwn() *Buf {
+	own := j.own
+	j.own = nil
+	return own
+}
+
+func (j *Journey) dropOwn() {
+	if j.own != nil {
+		j.takeOwn().Free()
+	}
+}
+
+// copySent is the segment in hand as it was sent, as a packet of its own.
+func (j *Journey) copySent() *Buf {
 	if j.Kinds.Has(conntrack.KindICMP) {
 		return j.box.copyPacket()
 	}

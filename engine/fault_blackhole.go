@@ -40,17 +40,14 @@ func (f *blackholeFault) Apply(j *Journey) {
 			j.decide(Drop)
 		}
 		if f.Heal == "reset" {
-			j.leaveAfter(pending{maker: healReset, to: from, after: f.For})
+			j.leaveAfter(pending{maker: exactReset, to: from, after: f.For})
 		}
 	}
 	if f.Heal == "reset" && f.From != rules.SideBoth {
-		j.leaveAfter(pending{maker: healReset, to: sides(f.From)[0].Peer(), after: f.For})
+		j.leaveAfter(pending{maker: exactReset, to: sides(f.From)[0].Peer(), after: f.For})
 	}
 	j.tell("blackhole", func() string { return fmt.Sprintf("from %v", f.From) })
 }
-
-// healReset ends what a hole has cut.
-var healReset = &resetFault{To: rules.SideBoth, Seq: "exact"}
 
 // sides are the endpoints that a parameter names.
 func sides(s rules.Side) []conntrack.Dir {

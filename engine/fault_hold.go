@@ -126,12 +126,21 @@ func (b *Box) holdBack(j *Journey) {
 		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.by,
 		verdict: Hold, kinds: j.Kinds, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
 	}
-	w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	w.mods, w.numbered = j.mods, j.Conn.Ordinal()
+	if j.own != nil {
+		w.buf, w.from, w.to = j.takeOwn(), 0, 1
+	} else {
+		w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	}
 	b.keepHeld(j, w)
 }
 
 // keepHeld puts a wait among what the flow holds.
 func (b *Box) keepHeld(j *Journey, w wait) {
+	if j.reorder != nil {
+		b.letOvertake(j, w)
+		return
+	}
 	due := never
 	if j.hold.Timeout > 0 && j.leader == 0 {
 		due = j.Now + j.hold.Timeout

@@ -20,10 +20,12 @@ type recordKey struct {
 	key  conntrack.Key
 }
 
-// A recording is a packet and the device where it came in.
+// A recording is a packet as it was sent, the device where it came in, and the ordinal of the
+// connection that it belonged to.
 type recording struct {
 	buf  *Buf
 	side int
+	conn uint64
 }
 
 // recordFault keeps a copy of a segment.
@@ -34,7 +36,7 @@ type recordFault struct {
 var _ = register("record", "keep a copy of the segment under a name", onward, func() Fault { return new(recordFault) })
 
 func (f *recordFault) Apply(j *Journey) {
-	j.box.record(recordKey{f.As, j.Conn.Key()}, recording{j.copySegment(), j.box.side})
+	j.box.record(recordKey{f.As, j.Conn.Key()}, recording{j.copySent(), j.box.side, j.Conn.Ordinal()})
 	j.tell("record", func() string { return "as " + f.As })
 }
 
@@ -79,10 +81,11 @@ func (f *replayFault) Apply(j *Journey) {
 	}
 	to := j.Conn.DirFrom(r.side).Peer()
 	for i := range f.Times {
-		copied := j.box.pool.Get(r.buf.n)
-		copied.Set(r.buf.Bytes())
-		copied.Header = r.buf.Header
-		j.leaveAfter(pending{buf: copied, to: to, after: time.Duration(i+1) * f.After, fit: f.IntoWindow})
+		p := pending{buf: j.box.pool.copyOf(r.buf), to: to, after: time.Duration(i+1) * f.After, fit: f.IntoWindow}
+		if !f.IntoWindow {
+			p.numbered = r.conn
+		}
+		j.leaveAfter(p)
 	}
 	j.tell("replay", func() string { return fmt.Sprintf("%s, %d times after %v", f.Name, f.Times, f.After) })
 }

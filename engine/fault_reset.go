@@ -19,6 +19,9 @@ type resetFault struct {
 
 var _ = register("reset", "forge a RST that the target's kernel judges as asked", anytime, func() Fault { return new(resetFault) })
 
+// exactReset makes RSTs for other faults.
+var exactReset = &resetFault{Seq: "exact"}
+
 func (f *resetFault) Apply(j *Journey) {
 	for _, to := range sides(f.To) {
 		j.leaveAfter(pending{maker: f, to: to})

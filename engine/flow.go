@@ -12,13 +12,21 @@ import (
 // A flow is what the box itself keeps of a connection that a rule can concern:
 // its candidates with their counts, and what faults have left behind.
 type flow struct {
-	rules []candidate
-	tags  tags
-	held  []uint32 // places of b.waits that wait for an event, oldest first
-	holes [2]hole  // by the direction that is lost
-	hide  [2]*rule // swallow RSTs that this endpoint sends: it is dead to its peer
-	order [2]time.Duration
-	sent  [2]transmissions
+	rules   []candidate   // that look at segments
+	moments []candidate   // that act at moments; see alarm
+	alarm   time.Duration // when the Box looks at moments; never if none can come
+	tags    tags
+	held    []uint32 // places of b.waits that wait for an event, oldest first
+	holes   [2]hole  // by the direction that is lost
+	hide    [2]*rule // swallow RSTs that this endpoint sends: it is dead to its peer
+	order   [2]time.Duration
+	lost    loss // the box has forgotten the connection
+
+	translation *translation // of numbers, once something has moved them
+	// overtaken calls the segments that later ones may overtake, oldest first; some may have gone.
+	overtaken []ticket
+	sent      [2]transmissions
+	streams   [2]stream
 }
 
 // A hole loses everything in one direction.
@@ -32,9 +40,13 @@ func (h *hole) open(now time.Duration) bool {
 }
 
 // idle tells that the flow asks nothing of a segment but to pass.
-func (f *flow) idle() bool {
-	return len(f.rules) == 0 && len(f.held) == 0 && f.holes[0].by == nil && f.holes[1].by == nil &&
-		f.hide[0] == nil && f.hide[1] == nil
+func (f *flow) idle() bool { return len(f.rules) == 0 && f.atRest() }
+
+// atRest tells that nothing which faults have left behind concerns a segment.
+func (f *flow) atRest() bool {
+	return len(f.held) == 0 && f.holes[0].by == nil && f.holes[1].by == nil &&
+		f.hide[0] == nil && f.hide[1] == nil && f.lost.by == nil && len(f.overtaken) == 0 &&
+		f.translation == nil
 }
 
 // flowOf is the flow of a connection, nil if no rule can concern it.
@@ -52,6 +64,7 @@ func (b *Box) newFlow(c *conntrack.Conn) *flow {
 		f = b.spareFlows[last]
 		b.spareFlows = b.spareFlows[:last]
 	}
+	f.alarm = never
 	for len(b.flows) <= c.Index() {
 		b.flows = append(b.flows, nil)
 	}
@@ -68,7 +81,8 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	for _, place := range f.held {
 		b.lose(place, LossGone)
 	}
-	*f = flow{rules: f.rules[:0], held: f.held[:0], tags: f.tags[:0]}
+	b.disarm(f)
+	*f = flow{rules: f.rules[:0], moments: f.moments[:0], held: f.held[:0], tags: f.tags[:0]}
 	b.spareFlows = append(b.spareFlows, f)
 }
 
@@ -83,12 +97,13 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 	}
 	if len(b.chosen) > 0 || before != nil && len(before.held) > 0 {
 		f := b.newFlow(c)
-		f.rules = append(f.rules, b.chosen...)
+		b.adopt(c, f, b.chosen)
 		if before != nil {
 			// What is held of the incarnation before stays held, and leaves into this one.
 			f.held, before.held = append(f.held, before.held...), before.held[:0]
 		}
 	}
+	b.explainOpen(c, b.chosen)
 	if b.watched(c) {
 		b.event(c, Event{Type: EventOpen})
 	}
@@ -96,6 +111,9 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 
 // Changed reports a change of state.
 func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.State, why conntrack.Cause) {
+	if f := b.flowOf(c); f != nil && len(f.moments) > 0 {
+		b.moved(c, f, d, from, to)
+	}
 	if b.watched(c) {
 		e := Event{Type: EventState, Endpoint: d, FromState: from, Cause: why.String()}
 		if why == conntrack.Evidence {
@@ -107,6 +125,9 @@ func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.Sta
 
 // Closed reports the end of a connection.
 func (b *Box) Closed(c *conntrack.Conn, why conntrack.Reason) {
+	if f := b.flowOf(c); f != nil && !ended(c) {
+		f.witness(c, b.now)
+	}
 	if b.watched(c) {
 		b.event(c, Event{Type: EventClose, Reason: why.String()})
 	}
@@ -151,7 +172,7 @@ func (b *Box) chooseFor(c *conntrack.Conn) {
 	}
 	b.chosen = append(b.chosen, f.carry()...)
 	slices.SortFunc(b.chosen, func(x, y candidate) int { return cmp.Compare(x.Index, y.Index) })
-	f.rules = append(f.rules[:0], b.chosen...)
+	b.adopt(c, f, b.chosen)
 }
 
 // settleRules ends a change of rules: what waits in the name of a rule that goes on
@@ -165,12 +186,13 @@ func (b *Box) settleRules() {
 	for _, r := range b.rules.rules {
 		r.carried = false
 	}
+	b.look.Looks = b.look.Looks[:0] // who opens is explained, not who was there
 }
 
 // carry is the candidates whose rules are in force still, and what the flow
 // keeps in the name of such rules moves to them.
 func (f *flow) carry() (kept []candidate) {
-	for _, c := range f.rules {
+	for _, c := range slices.Concat(f.rules, f.moments) {
 		if c.rule.kept != nil {
 			c.rule = c.rule.kept
 			kept = append(kept, c)
@@ -183,6 +205,9 @@ func (f *flow) carry() (kept []candidate) {
 		if r := f.hide[d]; r != nil && r.kept != nil {
 			f.hide[d] = r.kept
 		}
+	}
+	if r := f.lost.by; r != nil && r.kept != nil {
+		f.lost.by = r.kept
 	}
 	return kept
 }

@@ -14,8 +14,12 @@ type pending struct {
 	to    conntrack.Dir
 	after time.Duration
 	fit   bool // move its numbers to where its receiver waits, as it leaves
+	mods  mods // of a copy
 	rule  *rule
-	kinds conntrack.Kinds // of a copy; what is forged is known by its flags
+	// numbered is the ordinal of the connection whose sender has given buf its numbers; 0: they are
+	// its receiver's.
+	numbered uint64
+	kinds    conntrack.Kinds // of a copy; what is forged is known by its flags
 }
 
 // A maker forges a packet at the moment it leaves, when the numbers of its
@@ -33,17 +37,26 @@ func (b *Box) leave(w wait) {
 	defer w.buf.Free()
 	p, h := &b.leaving, w.buf.Header
 	if w.raw || p.Parse(w.buf.Bytes(), h.GSO(), h.Partial()) != wire.OK {
-		b.write(&Emission{Side: 1 - w.side, Header: h, Head: w.buf.Bytes()})
+		b.leaveOther(&w)
 		return
 	}
 	if w.to == 0 {
 		w.to = p.Segments()
 	}
 	c, d := b.table.FindPacket(p)
+	if w.to-w.from > 1 && b.overtaking(c) {
+		b.leaveSingly(w)
+		return
+	}
 	if w.fit && c != nil {
 		fitIntoWindow(p, c.End(d.Peer()))
 	}
-	if !b.writePart(p, h, 1-w.side, w.from, w.to) {
+	b.gone = w
+	g := departure{mods: w.mods, packet: p, header: h, side: 1 - w.side, conn: c, dir: d, wait: &b.gone}
+	if c != nil && c.Ordinal() == w.numbered {
+		g.translation = b.translated(c)
+	}
+	if !b.departAfterWait(&g) {
 		return
 	}
 	if w.verdict == Forged {
@@ -52,18 +65,44 @@ func (b *Box) leave(w wait) {
 	if c == nil {
 		return
 	}
-	common := conntrack.Read(p)
-	for i := w.from; i < w.to; i++ {
-		b.arrive(&w, c, d, i, common)
+	if w.verdict != Forged && b.overtaking(c) {
+		b.overtake(b.flowOf(c), d, w.arrival)
 	}
 }
 
-// arrive tells the receiver of a segment that has left, and those who watch.
-func (b *Box) arrive(w *wait, c *conntrack.Conn, d conntrack.Dir, place int, common conntrack.Segment) {
-	b.left = common.With(b.leaving.At(place))
-	b.table.Delivered(b.now, c, d, &b.left)
-	b.tapDelivered(w, c, d, place)
-	b.leaveEvent(w, c, d, &b.left)
+// departAfterWait lets out what has waited, the most of it as it came in.
+func (b *Box) departAfterWait(g *departure) bool {
+	w := g.wait
+	if !g.unchanged() {
+		return b.depart(g, w.from, w.to)
+	}
+	if !b.writePart(g.packet, g.header, g.side, w.from, w.to) {
+		return false
+	}
+	if g.conn == nil {
+		return true
+	}
+	common := conntrack.Read(g.packet)
+	for i := w.from; i < w.to; i++ {
+		b.left = common.With(g.packet.At(i))
+		b.arrive(g, g.packet, i)
+	}
+	return true
+}
+
+// arrive tells the receiver of b.left, a segment of p that has left, and those who watch.
+// One with a wrong checksum its kernel throws away unread.
+func (b *Box) arrive(g *departure, p *wire.Packet, place int) {
+	if !g.spoiled {
+		b.table.Delivered(b.now, g.conn, g.dir, &b.left)
+	}
+	if g.wait == nil {
+		b.tapEdited(g, place)
+		b.editedEvent(g, &b.left)
+		return
+	}
+	b.tapDelivered(g.wait, p, g.conn, g.dir, place)
+	b.leaveEvent(g.wait, g.conn, g.dir, &b.left)
 }
 
 // leaveForged makes a packet now that it is due, and lets it out.
@@ -92,6 +131,7 @@ func (b *Box) emitAfter(j *Journey) {
 		p := &b.after[i]
 		w := wait{
 			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, kinds: p.kinds, fit: p.fit,
+			mods: p.mods, numbered: p.numbered,
 			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
 		}
 		if p.after == 0 {

@@ -20,11 +20,14 @@ const (
 	byConnection
 	byIncarnation
 	byShare
+	byMoment
 	byEnabled
 	byFrom
 	bySegment
 	byFlags
 	byLength
+	byOffset
+	byOption
 	byClientState
 	byServerState
 	byAge
@@ -32,6 +35,8 @@ const (
 	byOpened
 	byTag
 	byNotTag
+	byPayloadHex
+	byPayload
 	byWindow
 	byNth
 	byEvery
@@ -62,75 +67,142 @@ func (m *nearMiss) add(later nearMiss) {
 }
 
 // whyNot says in words why the rule has never fired.
-func (r *rule) whyNot(m nearMiss) string {
+func (r *rule) whyNot(m nearMiss, nearest approach) string {
 	if m.failed == nothing {
 		if len(r.Match.Port) > 0 {
 			return fmt.Sprintf("no connection had port = %s", r.Match.Port)
 		}
 		return "no segment came by"
 	}
-	wanted, saw := r.wanted(m)
+	if m.failed == byMoment {
+		return nearest.words(r.At)
+	}
+	said := r.words(m.failed, m.saw)
 	of := "segment"
-	if m.failed < byEnabled {
+	switch {
+	case m.failed < byMoment:
 		of = "connection"
+	case r.At != nil:
+		of = "moment"
 	}
 	if m.times > 1 {
 		of += "s"
 	}
-	return fmt.Sprintf("closest: %d %s got as far as %s%s", m.times, of, wanted, saw)
+	closest := fmt.Sprintf("closest: %d %s got as far as %s", m.times, of, said.predicate)
+	if said.saw != "" {
+		closest += ", the last one had " + said.saw
+	}
+	return closest
 }
 
-// wanted names the key that failed with its value, and what there was instead.
-func (r *rule) wanted(m nearMiss) (key, saw string) {
-	match := &r.Match
-	last := func(v any) string { return fmt.Sprintf(", the last one had %v", v) }
-	switch m.failed {
-	case byPort:
-		return fmt.Sprintf("port = %s", match.Port), last(m.saw)
-	case byClient:
-		return fmt.Sprintf("client = %s", match.Client), ""
-	case byServer:
-		return fmt.Sprintf("server = %s", match.Server), ""
-	case byConnection:
-		return fmt.Sprintf("connection = %s", match.Connection), last(m.saw)
-	case byIncarnation:
-		return fmt.Sprintf("incarnation = %s", match.Incarnation), last(m.saw)
-	case byShare:
-		return fmt.Sprintf("share = %v", r.Share), ""
-	case byEnabled:
-		return "enabled = false", ""
-	case byFrom:
-		return fmt.Sprintf("from = %s", match.From), last(conntrack.Dir(m.saw))
-	case bySegment:
-		return fmt.Sprintf("segment = %s", match.Segment), last(conntrack.Kinds(m.saw))
-	case byFlags:
-		return fmt.Sprintf("flags = %s", match.Flags), last(wire.Flags(m.saw))
-	case byLength:
-		return fmt.Sprintf("length = %s", match.Length), last(m.saw)
-	case byClientState:
-		return fmt.Sprintf("client_state = %s", match.ClientState), last(conntrack.State(m.saw))
-	case byServerState:
-		return fmt.Sprintf("server_state = %s", match.ServerState), last(conntrack.State(m.saw))
-	case byAge:
-		return fmt.Sprintf("age = %s", match.Age), last(time.Duration(m.saw))
-	case byIdle:
-		return fmt.Sprintf("idle = %s", match.Idle), last(time.Duration(m.saw))
-	case byOpened:
-		return fmt.Sprintf("opened = %s", match.Opened), last(time.Duration(m.saw))
-	case byTag:
-		return fmt.Sprintf("tag = %q", match.Tags), ""
-	case byNotTag:
-		return fmt.Sprintf("not_tag = %q", match.NotTags), ""
-	case byWindow:
-		return fmt.Sprintf("after = %q, for = %q", r.After, r.For), last(time.Duration(m.saw))
-	case byNth:
-		return fmt.Sprintf("nth = %s", r.Nth), last(m.saw)
-	case byEvery:
-		return fmt.Sprintf("every = %d", r.Every), last(m.saw)
-	case byCount:
-		return fmt.Sprintf("count = %d", r.Count), ""
-	case byProbability:
-		return fmt.Sprintf("probability = %v", r.Probability), ""
+// words are a failed predicate for people.
+type words struct {
+	predicate string // as the file has it: "segment = fin"
+	key       string
+	want, saw string // what the key asks for, and what there was; saw is empty if that says nothing
+}
+
+// no says that the predicate fails.
+func (w words) no() string {
+	if w.saw == "" {
+		return "no: " + w.predicate
 	}
-	return fmt.Sprintf("total = %d", r.Total), ""
+	return fmt.Sprintf("no: %s is %s, not %s", w.key, w.saw, w.want)
+}
+
+// key is the words for one of a rule's keys.
+func key(name string, want, saw any) words {
+	w := words{predicate: fmt.Sprintf("%s = %v", name, want), key: name, want: fmt.Sprint(want)}
+	if saw != nil {
+		w.saw = fmt.Sprint(saw)
+	}
+	return w
+}
+
+// words names the predicate that failed, and what it saw.
+func (r *rule) words(failed predicate, saw int64) words {
+	if failed < byMoment {
+		return r.connWords(failed, saw)
+	}
+	if failed >= byWindow {
+		return r.limitWords(failed, saw)
+	}
+	m := &r.Match
+	switch failed {
+	case byEnabled:
+		return key("enabled", false, nil)
+	case byFrom:
+		return key("from", m.From, conntrack.Dir(saw))
+	case bySegment:
+		return key("segment", m.Segment, conntrack.Kinds(saw))
+	case byFlags:
+		return key("flags", m.Flags, wire.Flags(saw))
+	case byLength:
+		return key("length", m.Length, saw)
+	case byOffset:
+		return key("offset", m.Offset, offsetWords(saw))
+	case byOption:
+		return key("option", m.Option, optionWords(saw))
+	case byClientState:
+		return key("client_state", m.ClientState, conntrack.State(saw))
+	case byServerState:
+		return key("server_state", m.ServerState, conntrack.State(saw))
+	case byAge:
+		return key("age", m.Age, time.Duration(saw))
+	case byIdle:
+		return key("idle", m.Idle, time.Duration(saw))
+	case byOpened:
+		return key("opened", m.Opened, time.Duration(saw))
+	case byTag:
+		return key("tag", fmt.Sprintf("%q", m.Tags), nil)
+	case byNotTag:
+		return key("not_tag", fmt.Sprintf("%q", m.NotTags), nil)
+	case byPayloadHex:
+		return key("payload_hex", m.PayloadHex, payloadWords(saw))
+	}
+	return key("payload", m.Payload, payloadWords(saw))
+}
+
+// connWords are words for what is asked of a connection once, as it opens.
+func (r *rule) connWords(failed predicate, saw int64) words {
+	m := &r.Match
+	switch failed {
+	case byPort:
+		return key("port", m.Port, saw)
+	case byClient:
+		return key("client", m.Client, nil)
+	case byServer:
+		return key("server", m.Server, nil)
+	case byConnection:
+		return key("connection", m.Connection, saw)
+	case byIncarnation:
+		return key("incarnation", m.Incarnation, saw)
+	}
+	return key("share", r.Share, nil)
+}
+
+// limitWords are words for how often a rule fires.
+func (r *rule) limitWords(failed predicate, saw int64) words {
+	switch failed {
+	case byWindow:
+		times := words{predicate: fmt.Sprintf("after = %q", r.After), key: "time", want: fmt.Sprintf("after %v", r.After)}
+		if r.For > 0 {
+			times.predicate += fmt.Sprintf(", for = %q", r.For)
+			times.want += fmt.Sprintf(" for %v", r.For)
+		}
+		times.saw = time.Duration(saw).String()
+		return times
+	case byNth:
+		return words{fmt.Sprintf("nth = %s", r.Nth), "match", r.Nth.String(), fmt.Sprint(saw)}
+	case byEvery:
+		return words{fmt.Sprintf("every = %d", r.Every), "match", fmt.Sprintf("every %d", r.Every), fmt.Sprint(saw)}
+	case byCount:
+		return key("count", r.Count, nil)
+	case byProbability:
+		if g := r.GilbertElliott; g != nil {
+			return key("probability", fmt.Sprintf("gilbert-elliott with p = %v, r = %v", g.P, g.R), nil)
+		}
+		return key("probability", r.Probability, nil)
+	}
+	return key("total", r.Total, nil)
 }

@@ -35,6 +35,7 @@ type rule struct {
 	totals  *ruleTotals // with those of other Boxes
 	fired   uint64
 	closest nearMiss
+	nearest approach // of a rule with `at`
 }
 
 // maxIndexedPorts is how many single ports a rule may name and still be found by port.
@@ -89,41 +90,61 @@ type candidate struct {
 	matched [2]uint32 // segments, by direction
 	fired   uint32
 	buckets [2]bucket // of a rate, by direction
-	bad     [2]bool   // the Gilbert-Elliott model is in its bad state, by direction
+	bad     [2]lanes  // of a Gilbert-Elliott model, by direction
+	moment  *moment   // nil: the rule looks at segments
 }
 
 // candidates appends to dst the rules that can concern a new connection and
 // counts it for those whose address keys select it.
 func (b *Box) candidates(dst []candidate, c *conntrack.Conn) []candidate {
-	client, server := c.Client(), c.Server()
-	b.rules.each(server.Port(), func(r *rule) {
-		m := &r.Match
-		switch {
-		case r.carried:
+	b.look.Looks = b.look.Looks[:0]
+	b.rules.each(c.Server().Port(), func(r *rule) {
+		if r.carried {
 			return // it has its candidates already
-		case !m.Port.Match(int64(server.Port())):
-			r.missed(byPort, int64(server.Port()))
-			return
-		case !m.Client.Match(client):
-			r.missed(byClient, 0)
-			return
-		case !m.Server.Match(server):
-			r.missed(byServer, 0)
+		}
+		ordinal, failed, saw := r.concerns(c)
+		if failed == nothing {
+			dst = append(dst, r.candidate(ordinal))
 			return
 		}
-		ordinal := r.totals.conns.Add(1)
-		switch {
-		case !m.Connection.Match(ordinal):
-			r.missed(byConnection, ordinal)
-		case !m.Incarnation.Match(int64(c.Incarnation())):
-			r.missed(byIncarnation, int64(c.Incarnation()))
-		case r.Share < 1 && r.chance(uint64(ordinal), shareSalt) >= r.Share:
-			r.missed(byShare, 0)
-		default:
-			dst = append(dst, candidate{rule: r, ordinal: ordinal})
-		}
+		r.missed(failed, saw)
+		b.looked(r, failed, saw)
 	})
 	return dst
+}
+
+// concerns tells which predicate of the rule a new connection fails first, and
+// what it had instead. If its address keys select the connection, it counts it.
+func (r *rule) concerns(c *conntrack.Conn) (ordinal int64, failed predicate, saw int64) {
+	m := &r.Match
+	port := int64(c.Server().Port())
+	switch {
+	case !m.Port.Match(port):
+		return 0, byPort, port
+	case !m.Client.Match(c.Client()):
+		return 0, byClient, 0
+	case !m.Server.Match(c.Server()):
+		return 0, byServer, 0
+	}
+	ordinal = r.totals.conns.Add(1)
+	switch {
+	case !m.Connection.Match(ordinal):
+		return ordinal, byConnection, ordinal
+	case !m.Incarnation.Match(int64(c.Incarnation())):
+		return ordinal, byIncarnation, int64(c.Incarnation())
+	case r.Share < 1 && r.chance(uint64(ordinal), shareSalt) >= r.Share:
+		return ordinal, byShare, 0
+	}
+	return ordinal, nothing, 0
+}
+
+func (r *rule) candidate(ordinal int64) candidate {
+	c := candidate{rule: r, ordinal: ordinal}
+	if r.At != nil {
+		c.moment = newMoment()
+		r.missed(byMoment, 0)
+	}
+	return c
 }
 
 // selects tells whether the candidate fires on the segment in hand, and
@@ -134,6 +155,7 @@ func (c *candidate) selects(j *Journey) bool {
 	if p == nothing {
 		p, saw = c.limit(j)
 	}
+	j.box.looked(c.rule, p, saw)
 	if p != nothing {
 		c.missed(p, saw)
 		return false
@@ -143,11 +165,25 @@ func (c *candidate) selects(j *Journey) bool {
 	return true
 }
 
+// match tells which predicate of the rule the segment in hand fails first, and
+// what it had instead. What is cheap is asked first, the payload last.
 func (c *candidate) match(j *Journey) (failed predicate, saw int64) {
+	if !c.enabled {
+		return byEnabled, 0
+	}
+	if failed, saw = c.matchHeader(j); failed != nothing {
+		return failed, saw
+	}
+	if failed, saw = c.matchConn(j); failed != nothing {
+		return failed, saw
+	}
+	return c.matchPayload(j)
+}
+
+// matchHeader asks what the segment is, by its headers.
+func (c *candidate) matchHeader(j *Journey) (failed predicate, saw int64) {
 	m := &c.Match
 	switch {
-	case !c.enabled:
-		return byEnabled, 0
 	case !m.From.Match(j.role()):
 		return byFrom, int64(j.Dir)
 	case !m.Segment.Match(j.Kinds):
@@ -156,6 +192,21 @@ func (c *candidate) match(j *Journey) (failed predicate, saw int64) {
 		return byFlags, int64(j.Seg.Flags)
 	case !m.Length.Match(int64(j.Seg.Len)):
 		return byLength, int64(j.Seg.Len)
+	case m.Offset != nil && !m.Offset.Match(j.offset(), int64(j.Seg.Len)):
+		return byOffset, j.offset()
+	}
+	if m.Option != (rules.OptionSet{}) {
+		if carried := j.options(); !m.Option.Match(carried) {
+			return byOption, int64(carried[0])
+		}
+	}
+	return nothing, 0
+}
+
+// matchConn asks what the connection is at this moment.
+func (c *candidate) matchConn(j *Journey) (failed predicate, saw int64) {
+	m := &c.Match
+	switch {
 	case m.ClientState != 0 && !m.ClientState.Has(j.Conn.State(conntrack.FromClient)):
 		return byClientState, int64(j.Conn.State(conntrack.FromClient))
 	case m.ServerState != 0 && !m.ServerState.Has(j.Conn.State(conntrack.FromServer)):
@@ -170,6 +221,22 @@ func (c *candidate) match(j *Journey) (failed predicate, saw int64) {
 		return byTag, 0
 	case j.flow.tags.meets(c.notTags):
 		return byNotTag, 0
+	}
+	return nothing, 0
+}
+
+// matchPayload asks what the segment carries.
+func (c *candidate) matchPayload(j *Journey) (failed predicate, saw int64) {
+	m := &c.Match
+	if m.Payload == nil && m.PayloadHex == nil {
+		return nothing, 0
+	}
+	payload := j.payload()
+	switch {
+	case !m.PayloadHex.Match(payload):
+		return byPayloadHex, beginning(payload)
+	case !m.Payload.Match(payload):
+		return byPayload, beginning(payload)
 	}
 	return nothing, 0
 }
@@ -207,23 +274,4 @@ func (c *candidate) lucky(j *Journey) bool {
 		return c.gilbertElliott(j, g)
 	}
 	return c.Probability >= 1 || c.rule.chance(j.chanceKey(c.ordinal), diceSalt) < c.Probability
-}
-
-// gilbertElliott goes one step through the two-state model of losses in
-// bursts: first perhaps to the other state, then the dice of that state.
-func (c *candidate) gilbertElliott(j *Journey, g *rules.GilbertElliott) bool {
-	key := j.chanceKey(c.ordinal)
-	bad := &c.bad[j.Dir]
-	turn := g.P
-	if *bad {
-		turn = g.R
-	}
-	if c.rule.chance(key, turnSalt) < turn {
-		*bad = !*bad
-	}
-	loss := g.LossGood
-	if *bad {
-		loss = g.LossBad
-	}
-	return c.rule.chance(key, diceSalt) < loss
 }

@@ -1,26 +1,48 @@
 package engine
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
-// A spinner adapts for how long a worker with busy-poll looks again at its
-// queues before it waits: longer while that catches packets, or would have with a
-// little more patience, and hardly at all on a quiet connection.
-type spinner struct{ budget time.Duration }
+// A spinner adapts for how long a worker looks again at its queues before it
+// waits: longer while that catches packets, or would have with a little more
+// patience, and hardly at all on a quiet connection. So the processor time that it
+// takes is bounded by the traffic: a packet pays for at most twice most.
+type spinner struct {
+	budget time.Duration
+	most   time.Duration
+}
 
-// The bounds of a spin. An answer on one machine takes some 20 µs; waiting costs
-// about as much again for the wake-up (measured November 2026).
+// The bounds of a spin. A packet that finds the worker asleep costs a wake-up,
+// which takes its sender some 5 µs and the worker 20 µs and more where a processor has
+// to leave its idle state; an answer on one machine takes 20 to 40 µs (measured
+// November 2026).
 const (
-	maxSpin  = 50 * time.Microsecond
 	minSpin  = time.Microsecond
+	spin     = 30 * time.Microsecond  // as a rule
+	busySpin = 100 * time.Microsecond // with busy-poll
 	maxLooks = 1000
 )
 
-func (s *spinner) grow()   { s.budget = min(max(2*s.budget, minSpin), maxSpin) }
+// longestSpin is the bound for each of so many workers. Where the endpoints' own
+// processors would be taken from them, nobody spins who is not asked to.
+func longestSpin(busyPoll bool, workers int) time.Duration {
+	switch {
+	case busyPoll:
+		return busySpin
+	case runtime.NumCPU() >= workers+2:
+		return spin
+	}
+	return minSpin
+}
+
+func (s *spinner) grow()   { s.budget = min(max(2*s.budget, minSpin), s.most) }
 func (s *spinner) shrink() { s.budget = max(s.budget/2, minSpin) }
 
 // waited hears how long the wait after a spin in vain has taken.
 func (s *spinner) waited(d time.Duration) {
-	if d < maxSpin {
+	if d < s.most {
 		s.grow()
 	}
 }

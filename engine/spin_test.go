@@ -7,15 +7,15 @@ import (
 
 // The budget follows what pays, within its bounds.
 func TestSpinnerAdapts(t *testing.T) {
-	var s spinner
+	s := spinner{most: spin}
 	for range 20 {
 		s.grow()
 	}
-	if s.budget != maxSpin {
-		t.Errorf("spins that paid lead to %v, want %v", s.budget, maxSpin)
+	if s.budget != spin {
+		t.Errorf("spins that paid lead to %v, want %v", s.budget, spin)
 	}
 	s.shrink()
-	if s.budget != maxSpin/2 {
+	if s.budget != spin/2 {
 		t.Errorf("one spin in vain leads to %v, want half", s.budget)
 	}
 	for range 20 {
@@ -27,10 +27,10 @@ func TestSpinnerAdapts(t *testing.T) {
 	}
 	for range 20 {
 		s.shrink()
-		s.waited(maxSpin / 2)
-		s.waited(maxSpin / 2)
+		s.waited(spin / 2)
+		s.waited(spin / 2)
 	}
-	if s.budget != maxSpin {
-		t.Errorf("waits that more patience had spared lead to %v, want %v", s.budget, maxSpin)
+	if s.budget != spin {
+		t.Errorf("waits that more patience had spared lead to %v, want %v", s.budget, spin)
 	}
 }

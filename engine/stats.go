@@ -53,6 +53,7 @@ type Stats struct {
 	Losses    [numLosses]uint64
 	Waiting   int // segments held or delayed now
 	WaitBytes int // the memory that they take
+	Moments   int // connections on which a rule with `at` has a moment to come
 	Lateness  Lateness
 }
 
@@ -71,6 +72,7 @@ func (s *Stats) add(o Stats) {
 	addTo(s.Losses[:], o.Losses[:])
 	s.Waiting += o.Waiting
 	s.WaitBytes += o.WaitBytes
+	s.Moments += o.Moments
 	addTo(s.Lateness[:], o.Lateness[:])
 }
 

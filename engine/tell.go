@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
@@ -20,7 +21,7 @@ func (b *Box) watched(c *conntrack.Conn) bool {
 		return true
 	}
 	f := b.flowOf(c)
-	return f != nil && !f.idle()
+	return f != nil && (!f.idle() || len(f.moments) > 0)
 }
 
 // tellRules tells that rules have come into force, and with which seed.
@@ -33,16 +34,20 @@ func (b *Box) tellRules() {
 // event completes an event about a connection and hands it on, in the one
 // place that every event is told from, so that telling allocates nothing.
 func (b *Box) event(c *conntrack.Conn, told Event) {
-	e := &b.told
-	*e = told
+	b.told = b.about(c, told)
+	b.cfg.OnEvent(&b.told)
+}
+
+// about completes what is told of a connection.
+func (b *Box) about(c *conntrack.Conn, e Event) Event {
 	e.Time = b.since(b.now)
 	e.Conn, e.Incarnation = b.ordinal(c), c.Incarnation()
 	e.Client, e.Server = c.Client(), c.Server()
 	if f := b.flowOf(c); f != nil {
-		e.Selected = len(f.rules) > 0
+		e.Selected = len(f.rules)+len(f.moments) > 0
 	}
 	e.ClientState, e.ServerState = c.State(conntrack.FromClient), c.State(conntrack.FromServer)
-	b.cfg.OnEvent(e)
+	return e
 }
 
 // segmentEvent tells of the segment in hand, once its fate is decided and carried out.
@@ -50,10 +55,14 @@ func (b *Box) segmentEvent(j *Journey) {
 	if !b.watched(j.Conn) {
 		return
 	}
+	b.judged(j, b.describe(EventSegment, j.Conn, j.Dir, j.Seg))
+}
+
+// judged tells of what is in hand, as described, what became of it.
+func (b *Box) judged(j *Journey, e Event) {
 	if j.verdict == Drop && j.reason == "" {
 		j.reason = j.by.reason
 	}
-	e := b.describe(EventSegment, j.Conn, j.Dir, j.Seg)
 	e.Kinds, e.Verdict, e.Rules, e.Reason = j.Kinds, j.verdict, j.fired, j.reason
 	b.event(j.Conn, e)
 }
@@ -63,7 +72,7 @@ func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntra
 	if !b.watched(c) {
 		return
 	}
-	e := b.describe(EventDeliver, c, d, s)
+	e := b.describeArrival(c, d, s)
 	e.Verdict, e.Kinds = w.verdict, w.kinds
 	if w.verdict == Forged {
 		e.Type = EventSegment
@@ -75,15 +84,47 @@ func (b *Box) leaveEvent(w *wait, c *conntrack.Conn, d conntrack.Dir, s *conntra
 	b.event(c, e)
 }
 
+// editedEvent tells what leaves at once of the segment in hand, where that is not as it was sent.
+func (b *Box) editedEvent(g *departure, s *conntrack.Segment) {
+	j := &b.journey
+	if !j.edited || !b.watched(g.conn) {
+		return
+	}
+	e := b.describeArrival(g.conn, g.dir, s)
+	e.Kinds, e.Verdict, e.Rules = j.Kinds, j.verdict, j.fired
+	b.event(g.conn, e)
+}
+
+// describe is the event of a segment as its sender has sent it: in its numbers, and
+// in its view of its peer's.
 func (b *Box) describe(t EventType, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) Event {
 	e := Event{
 		Type: t, From: d, FromSide: c.Side(d), Flags: b.flags.name(s.Flags),
 		Seq: relative(c.End(d), s.Seq), Len: int(s.Len), Win: int(s.Window),
 	}
 	if s.Flags.Has(wire.ACK) {
+		e.Ack = relativeToSeen(c, d.Peer(), s.Ack)
+	}
+	return e
+}
+
+// describeArrival is the event of a segment as its receiver gets it.
+func (b *Box) describeArrival(c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) Event {
+	e := b.describe(EventDeliver, c, d, s)
+	e.Seq = relativeToSeen(c, d, s.Seq)
+	if s.Flags.Has(wire.ACK) {
 		e.Ack = relative(c.End(d.Peer()), s.Ack)
 	}
 	return e
+}
+
+// relativeToSeen is a number of d's sequence space, as its peer has it, counted from
+// the ISN that the peer has got.
+func relativeToSeen(c *conntrack.Conn, d conntrack.Dir, n seq.Num) uint32 {
+	if isn, ok := c.SeenISN(d); ok {
+		return isn.Size(n)
+	}
+	return uint32(n)
 }
 
 // flagNames keeps the words for flags, so that telling allocates nothing.
@@ -128,8 +169,23 @@ func (b *Box) tapBoth(j *Journey) {
 	b.cfg.Tap(1-b.side, b.since(b.now), b.scratch, comment)
 }
 
+// tapEdited shows what leaves at once of the segment in hand where it arrives. Where it was
+// sent it has been shown.
+func (b *Box) tapEdited(g *departure, place int) {
+	if b.cfg.Tap == nil {
+		return
+	}
+	j := &b.journey
+	b.scratch = b.part.Materialize(place, b.scratch[:0])
+	comment := ""
+	if len(j.fired) > 0 {
+		comment = b.comment(g.conn, j.verdict, j.fired)
+	}
+	b.cfg.Tap(g.side, b.since(b.now), b.scratch, comment)
+}
+
 // tapDelivered shows what leaves later, or is forged, where it arrives.
-func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, place int) {
+func (b *Box) tapDelivered(w *wait, p *wire.Packet, c *conntrack.Conn, d conntrack.Dir, place int) {
 	if b.cfg.Tap == nil {
 		return
 	}
@@ -137,8 +193,20 @@ func (b *Box) tapDelivered(w *wait, c *conntrack.Conn, d conntrack.Dir, place in
 	if w.rule != nil {
 		names = w.rule.names
 	}
-	b.scratch = b.leaving.Materialize(place, b.scratch[:0])
+	b.scratch = p.Materialize(place, b.scratch[:0])
 	b.cfg.Tap(c.Side(d.Peer()), b.since(b.now), b.scratch, b.comment(c, w.verdict, names))
+}
+
+// tapWhole shows a packet that is no segment on a side.
+func (b *Box) tapWhole(side int, data []byte, c *conntrack.Conn, v Verdict, fired []string) {
+	if b.cfg.Tap == nil {
+		return
+	}
+	comment := ""
+	if len(fired) > 0 || v != Pass {
+		comment = b.comment(c, v, fired)
+	}
+	b.cfg.Tap(side, b.since(b.now), data, comment)
 }
 
 // comment is what a capture says of a packet that the box touched.

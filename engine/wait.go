@@ -21,6 +21,7 @@ type wait struct {
 	rule    *rule
 	arrival uint64
 	hold    *holdFault // nil: delayed
+	ahead   int        // how many later segments have to leave first; see reorder
 	leader  uint32     // place + 1 of the held segment that it stands behind, or 0
 	ticket  uint32     // tells tickets for this wait from those for an earlier one in its place
 	span    seq.Range  // the sequence space it occupies
@@ -30,6 +31,9 @@ type wait struct {
 	target  conntrack.Dir
 	raw     bool // not a segment of a connection
 	fit     bool // see pending
+	mods    mods
+	// numbered is the ordinal of the connection whose sender has given it its numbers; see pending.
+	numbered uint64
 }
 
 // A ticket calls a wait at its due time.
@@ -54,12 +58,18 @@ func (b *Box) full() bool {
 
 // putAside puts a run into the queue until it is due.
 func (b *Box) putAside(r *run) {
-	w := wait{
-		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
-		rule: r.rule, verdict: Delay, kinds: r.kinds, span: spanOf(&b.packet, r.from, r.to),
-	}
+	w := b.waitOf(r)
+	w.span = spanOf(&b.packet, r.from, r.to)
 	w.buf, w.from, w.to = b.share(r.from, r.to)
 	b.enqueue(w, r.due)
+}
+
+// waitOf is a wait for what meets the fate of a run.
+func (b *Box) waitOf(r *run) wait {
+	return wait{
+		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
+		rule: r.rule, verdict: Delay, kinds: r.kinds, mods: r.mods, numbered: r.conn.Ordinal(),
+	}
 }
 
 // share gives the virtual segments [from, to) of the packet in hand to somebody
@@ -122,6 +132,9 @@ func (b *Box) lose(place uint32, why Loss) {
 // Next is when Advance has something to do; ok is false if never.
 func (b *Box) Next() (at time.Duration, ok bool) {
 	at, ok = b.queue.Next()
+	if ringing, set := b.alarms.Next(); set && (!ok || ringing < at) {
+		at, ok = ringing, true
+	}
 	if timer, armed := b.table.NextTimer(); armed && (!ok || timer < at) {
 		return timer, true
 	}
@@ -148,6 +161,7 @@ func (b *Box) Advance(now time.Duration) {
 			b.expired(t.place)
 		}
 	}
+	b.ring(now)
 	b.table.Expire(now, maxExpire)
 }
 

@@ -35,7 +35,7 @@ type inlet struct {
 // devices, which is one of each as a rule, and writes to its own: from a
 // packet that is written the kernel learns in which queue its flow is at home.
 func newWorker(e *Engine, index, n int) (*worker, error) {
-	w := &worker{engine: e, done: make(chan struct{})}
+	w := &worker{engine: e, done: make(chan struct{}), spinner: spinner{most: longestSpin(e.cfg.BusyPoll, n)}}
 	var polled []tunnel.Queue
 	for side, d := range e.cfg.Devices {
 		w.outlets[side] = d.Queue(index)
@@ -127,12 +127,9 @@ func (w *worker) read(in *inlet) (n int, err error) {
 	return n, nil
 }
 
-// rest waits for a packet, the next due time or mail; with busy-poll it looks
-// for packets a little longer first.
+// rest waits for a packet, the next due time or mail, and looks for packets a little
+// longer first.
 func (w *worker) rest() error {
-	if !w.engine.cfg.BusyPoll {
-		return w.wait()
-	}
 	if came, err := w.spin(); came || err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // faultKinds are the segments that random rules aim at; none means all.
@@ -51,6 +53,19 @@ var faultMakers = []faultMaker{
 	{0.2, func(r *rand.Rand) string {
 		return fmt.Sprintf(`{ replay = { name = "tape-%d", after = "%dms", times = %d, into_window = %v } }`,
 			r.IntN(3), r.IntN(500), 1+r.IntN(3), r.IntN(3) == 0)
+	}},
+	{0.5, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ reorder = { behind = %d, timeout = "%dms" } }`, 1+r.IntN(4), 1+r.IntN(400))
+	}},
+	{0.02, func(r *rand.Rand) string {
+		then := []string{"drop", "rst", "rst-both"}[r.IntN(3)]
+		notify := []string{"none", "rst-client", "rst-server", "rst-both"}[r.IntN(4)]
+		return fmt.Sprintf(`{ forget = { then = "%s", notify = "%s" } }`, then, notify)
+	}},
+	{0.5, func(r *rand.Rand) string {
+		names := wire.ICMPKindNames()
+		to := []string{"sender", "client", "server", "both"}[r.IntN(4)]
+		return fmt.Sprintf(`{ icmp = { kind = "%s", to = "%s" } }`, names[r.IntN(len(names))], to)
 	}},
 }
 

@@ -96,7 +96,7 @@ func (tr *track) hear(e *engine.Event, client int) {
 	if e.Type != engine.EventSegment && e.Type != engine.EventDeliver {
 		return
 	}
-	if e.Type == engine.EventSegment && e.Verdict != engine.Forged {
+	if e.Type == engine.EventSegment && e.Verdict != engine.Forged && !e.Kinds.Has(conntrack.KindICMP) {
 		tr.sent(e)
 	}
 	if e.Type == engine.EventDeliver || e.Verdict == engine.Pass || e.Verdict == engine.Forged {
@@ -130,6 +130,8 @@ func (w *wireFacts) delivered(e *engine.Event) {
 	w.given++
 	w.givenAt, w.silent = e.Time, true
 	switch {
+	case e.Kinds.Has(conntrack.KindICMP):
+		return
 	case strings.Contains(e.Flags, "R"):
 		w.rst = w.touched
 		return

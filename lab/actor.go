@@ -19,6 +19,7 @@ type actor struct {
 	// on the server is not waited for where there is a client.
 	serves bool
 	clock  func() time.Duration
+	place  place
 	// say gets each line as it comes; never two at a time of one actor.
 	say func(line string)
 

@@ -32,7 +32,8 @@
 //
 //	[server]                # and [client]; one of them will do
 //	script  = """ ... """   # see below
-//	run     = ["nginx"]     # or a program; $CLIENT and $SERVER are the addresses
+//	run     = ["nginx"]     # or a program; $CLIENT and $SERVER are the addresses, it
+//	                        #   runs in the file's folder and may write to $TMPDIR
 //	ready   = "tcp:8080"    # the client starts when this port listens
 //	copies  = 100           # so many side by side
 //	stagger = "1ms"         # between two starts

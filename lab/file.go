@@ -2,6 +2,7 @@ package lab
 
 import (
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/script"
@@ -22,6 +23,7 @@ type File struct {
 	Agree   bool // a difference between inferred and kernel's states is a failure
 	Link    Link
 
+	dir     string       // where the file stands; "": its programs run where we do
 	hosts   [2]*hostSpec // by side; nil: that host does nothing
 	expects []spec
 	steps   []*step
@@ -71,7 +73,12 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, string(text))
+	f, err := Parse(path, string(text))
+	if err != nil {
+		return nil, err
+	}
+	f.dir = filepath.Dir(path)
+	return f, nil
 }
 
 // Parse reads the text of a file, whose name serves the messages. The error is a

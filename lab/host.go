@@ -30,25 +30,25 @@ type host struct {
 }
 
 // openHost makes the namespace and what is in it. After an error there is nothing to close.
-func openHost(side int, f *File, ip int, offload tunnel.OffloadMode) (*host, error) {
+func openHost(side int, f *File, ip int, o Options) (*host, error) {
 	ns, err := netns.New()
 	if err != nil {
 		return nil, err
 	}
 	h := &host{side: side, ns: ns, addr: addresses[ip]}
-	if err := h.furnish(f, offload); err != nil {
+	if err := h.furnish(f, o); err != nil {
 		h.close()
 		return nil, fmt.Errorf("%s: %w", sideNames[side], err)
 	}
 	return h, nil
 }
 
-func (h *host) furnish(f *File, offload tunnel.OffloadMode) error {
+func (h *host) furnish(f *File, o Options) error {
 	if err := h.sysctls(quiet); err != nil {
 		return err
 	}
 	err := h.ns.Do(func() (err error) {
-		h.dev, err = tunnel.Open(tunnel.Config{Name: deviceName, MTU: f.MTU, Offload: offload})
+		h.dev, err = tunnel.Open(tunnel.Config{Name: deviceName, MTU: f.MTU, Offload: o.Offload, Queues: o.workers()})
 		return err
 	})
 	if err != nil {

@@ -26,6 +26,8 @@ type (
 		Title        string            `json:"title"`
 		IP           int               `json:"ip"`
 		Offload      bool              `json:"offload"`
+		Workers      int               `json:"workers"`
+		Steering     string            `json:"steering"`
 		Seed         uint64            `json:"seed"`
 		Verdict      string            `json:"verdict"`
 		Interrupted  bool              `json:"interrupted"`
@@ -98,6 +100,7 @@ type (
 func (r *Result) asJSON() resultJSON {
 	return resultJSON{
 		File: r.File, Title: r.Title, IP: r.IP, Offload: r.Offload, Seed: r.Seed,
+		Workers: r.Workers, Steering: r.Steering.String(),
 		Verdict: r.Verdict(), Interrupted: r.Interrupted, Duration: seconds(r.Duration),
 		Expectations: each(r.Expectations, func(x Expectation) expectationJSON {
 			verdict := "fail"

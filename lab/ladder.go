@@ -162,8 +162,11 @@ func (l *ladder) push(r row, states [2]string) {
 	l.rows = append(l.rows, r)
 }
 
-// label is "FA 101:101 ack 201".
+// label is "FA 101:101 ack 201", or "icmp port-unreachable about 101".
 func label(e *engine.Event) string {
+	if e.Kinds.Has(conntrack.KindICMP) {
+		return fmt.Sprintf("icmp %s about %d", e.Detail, e.Seq)
+	}
 	flags := e.Flags
 	if flags == "" {
 		flags = "-"

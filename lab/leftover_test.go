@@ -114,7 +114,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), runLab+"="+file)
+	cmd.Env = append(os.Environ(), runLab+"="+file, "TMPDIR="+t.TempDir()) // killed, it cannot tidy up
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -101,7 +101,8 @@ func (r *run) look(last bool) (*moment, error) {
 }
 
 // atRest tells whether nothing will ever happen again: no step is left, everybody
-// is done, or its script waits for the network, no timer will send, and the box holds nothing.
+// is done, or its script waits for the network, no timer will send, the box holds
+// nothing, and no rule has a moment to come.
 func (r *run) atRest(s *sample) bool {
 	if len(r.steps) > 0 || s.ticking || r.engine.Since()-r.observer.quietSince() < restfulness {
 		return false
@@ -112,7 +113,8 @@ func (r *run) atRest(s *sample) bool {
 			return false
 		}
 	}
-	return r.engine.Stats().Waiting == 0
+	box := r.engine.Stats()
+	return box.Waiting == 0 && box.Moments == 0
 }
 
 // fired asks the box how often a rule has fired.
@@ -190,6 +192,9 @@ func (r *run) settle() (*Result, error) {
 	if err := r.observer.flush(); err != nil {
 		return nil, fmt.Errorf("write events: %w", err)
 	}
+	if err := r.explain.flush(); err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
+	}
 	if r.capture != nil {
 		c := r.capture
 		r.capture = nil
@@ -199,6 +204,7 @@ func (r *run) settle() (*Result, error) {
 	}
 	res := &Result{
 		File: r.file.Path, Title: r.file.Title, IP: r.ip, Offload: r.hosts[0].dev.Offload(), Seed: r.seed,
+		Workers: r.engine.Workers(), Steering: r.engine.Steering(), asked: r.opts.workers(),
 		Interrupted: r.interrupted, Duration: took - r.began,
 		Rules: reports(r.engine.Report()), Agreement: r.compare.result(),
 		Client: r.told(clientSide), Server: r.told(serverSide),

@@ -15,7 +15,8 @@ import (
 
 // A program is one copy of a real program on a host. It lives in a namespace of
 // process numbers: with the first process there the kernel kills all others, so that
-// no child outlives the program or us, wherever it has hidden.
+// no child outlives the program or us, wherever it has hidden. Nor does shared memory
+// (System V), which has a namespace, too.
 type program struct {
 	actor *actor
 	n     int
@@ -64,10 +65,11 @@ func (p *program) say(stream string) func(string) {
 func (p *program) command() *exec.Cmd {
 	argv, addr := p.actor.spec.run, p.actor.host.addr
 	cmd := exec.Command("sh", append([]string{"-c", guard, "sh"}, argv...)...)
-	cmd.Env = append(os.Environ(), "CLIENT="+addr[clientSide].String(), "SERVER="+addr[serverSide].String())
+	cmd.Dir = p.actor.place.dir
+	cmd.Env = append(os.Environ(), "CLIENT="+addr[clientSide].String(), "SERVER="+addr[serverSide].String(), "TMPDIR="+p.actor.place.tmp)
 	cmd.Env = append(cmd.Env, p.actor.spec.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID,
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
 		Setpgid:    true, // the keys of a terminal are not for it
 		Pdeathsig:  unix.SIGKILL,
 	}

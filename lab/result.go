@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
@@ -12,6 +13,8 @@ type Result struct {
 	Title       string
 	IP          int // 4 or 6
 	Offload     bool
+	Workers     int             // threads that shared the box's work
+	Steering    engine.Steering // how packets got to the one that has their connection
 	Seed        uint64
 	Pass        bool
 	Interrupted bool // the context ended it
@@ -31,6 +34,7 @@ type Result struct {
 	Stats        engine.Stats
 	RingDrops    uint64 // packets that the kernel lost before the box could read them
 
+	asked    int                // Workers that Options wanted
 	began    time.Duration      // the client's start, on the box's clock
 	talked   *tuple             // the connection that decided an expectation
 	listened [2]map[uint16]bool // all ports there was a listener on, by host
@@ -57,4 +61,16 @@ func (r *Result) Verdict() string {
 		return "pass"
 	}
 	return "fail"
+}
+
+// Notices are what differs from what Options asked for, one sentence each. They do not
+// change the verdict.
+func (r *Result) Notices() (all []string) {
+	if r.Workers < r.asked {
+		all = append(all, fmt.Sprintf("%d workers were asked for, there was %d: each needs a queue on both devices", r.asked, r.Workers))
+	}
+	if r.Steering == engine.SteerKernel {
+		all = append(all, "the kernel steered, for want of the right to load an eBPF program: an ICMP error may have missed its connection")
+	}
+	return all
 }

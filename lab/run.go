@@ -24,14 +24,24 @@ import (
 type Options struct {
 	IP        int                // 4 or 6; 0: the first that the file names
 	Offload   tunnel.OffloadMode // which kind of device
+	Workers   int                // threads that share the box's work; 0: one
+	BusyPoll  bool               // they look for packets for a while before they wait
 	Seed      *uint64            // in place of the file's
 	Timeout   time.Duration      // in place of the file's; 0: that
 	Events    io.Writer          // gets JSON lines, complete when Execute returns
 	AllEvents bool               // also events of connections that no rule selects
+	Explain   io.Writer          // gets lines on which rules looked at each segment, complete when Execute returns
 	Capture   string             // a pcapng file to write
 	Output    io.Writer          // gets each line of both hosts, with the host in front
 	Log       *zap.Logger        // for the operator; nil: none
+
+	// Through puts something between a host's device and the box, by side: the client's
+	// is 0. It returns the device that the box shall use. nil: nothing.
+	Through func(side int, d tunnel.Device) tunnel.Device
 }
+
+// workers is how many threads are asked for.
+func (o Options) workers() int { return max(o.Workers, 1) }
 
 // ErrNotLab is what Execute returns for a plain rule file.
 var ErrNotLab = errors.New("the file has neither [client] nor [server]: it is a rule file, there is nothing to run")
@@ -47,6 +57,7 @@ type run struct {
 	actors   [2]*actor
 	engine   *engine.Engine
 	observer *observer
+	explain  explainer
 	capture  *capture.Writer
 	output   sync.Mutex // of opts.Output
 
@@ -107,7 +118,7 @@ func machine() error {
 }
 
 func newRun(f *File, opts Options) *run {
-	r := &run{file: f, opts: opts, ip: opts.IP, steps: f.steps, compare: newComparison()}
+	r := &run{file: f, opts: opts, explain: explainer{w: opts.Explain}, ip: opts.IP, steps: f.steps, compare: newComparison()}
 	r.actorsCtx, r.stopActors = context.WithCancel(context.Background())
 	if r.ip == 0 {
 		r.ip = f.IP[0]
@@ -139,16 +150,19 @@ func randomSeed() uint64 {
 // open makes hosts, box and capture, and sets the box going.
 func (r *run) open() (err error) {
 	for side := range r.hosts {
-		if r.hosts[side], err = openHost(side, r.file, r.ip, r.opts.Offload); err != nil {
+		if r.hosts[side], err = openHost(side, r.file, r.ip, r.opts); err != nil {
 			return err
 		}
 	}
 	r.observer = newObserver(addresses[r.ip][clientSide], r.opts.Events, r.opts.AllEvents)
 	cfg := engine.Config{
-		Devices:   [2]tunnel.Device{r.hosts[0].dev, r.hosts[1].dev},
+		Devices:   [2]tunnel.Device{r.device(0), r.device(1)},
 		Rules:     withLink(r.file.Rules, r.file.Link),
 		Seed:      r.seed,
+		Workers:   r.opts.workers(),
+		BusyPoll:  r.opts.BusyPoll,
 		OnEvent:   r.observer.hear,
+		OnLook:    r.explain.look(),
 		AllEvents: true,
 		Stacks:    [2]conntrack.Stack{r.file.hosts[0].stack(), r.file.hosts[1].stack()},
 		Log:       r.opts.Log,
@@ -163,9 +177,20 @@ func (r *run) open() (err error) {
 		return err
 	}
 	r.poller = newPoller(r.hosts, r.engine.Since)
-	r.makeActors()
+	if err := r.makeActors(); err != nil {
+		return err
+	}
 	r.startEngine()
 	return nil
+}
+
+// device is what the box uses of a host.
+func (r *run) device(side int) tunnel.Device {
+	d := r.hosts[side].dev
+	if r.opts.Through == nil {
+		return d
+	}
+	return r.opts.Through(side, d)
 }
 
 func (r *run) openCapture() (*capture.Writer, error) {
@@ -173,7 +198,7 @@ func (r *run) openCapture() (*capture.Writer, error) {
 	return capture.Create(r.opts.Capture, capture.Options{Comment: comment}, "client-side", "server-side")
 }
 
-func (r *run) makeActors() {
+func (r *run) makeActors() error {
 	conns := 1
 	if c := r.file.hosts[clientSide]; c != nil {
 		conns = max(c.copies, 1)
@@ -189,7 +214,14 @@ func (r *run) makeActors() {
 		}
 		r.actors[side] = newActor(r.hosts[side], spec, conns, r.engine.Since, r.say)
 		r.actors[side].serves = r.file.hosts[clientSide] != nil
+		if spec.run == nil {
+			continue
+		}
+		if err := r.actors[side].place.open(r.file.dir); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // say shows a line of a host.
@@ -225,6 +257,7 @@ func (r *run) close() error {
 	for _, a := range r.actors {
 		if a != nil {
 			r.silence(a)
+			err = errors.Join(err, a.place.close())
 		}
 	}
 	if r.capture != nil {

@@ -219,6 +219,17 @@ func (t *text) summary(r *Result) {
 	if r.Pass {
 		color = green
 	}
-	t.line("%s  %s in %s (IPv%d, offload %s, seed %d, ring drops %d)",
-		t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.Seed, r.RingDrops)
+	t.line("%s  %s in %s (IPv%d, offload %s%s, seed %d, ring drops %d)",
+		t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.crew(), r.Seed, r.RingDrops)
+	for _, n := range r.Notices() {
+		t.line("notice: %s", n)
+	}
+}
+
+// crew tells of the workers where there are several.
+func (r *Result) crew() string {
+	if r.Workers <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(", %d workers, steering %v", r.Workers, r.Steering)
 }

@@ -107,6 +107,10 @@ func (d *decoder) rule(file string, n int, t *tomldoc.Table) {
 	}
 	r.Limits = readLimits(t)
 	r.Actions = readActions(t)
+	if at, ok := t.Table("at"); ok {
+		r.At = readAt(at)
+		withoutSegment(t)
+	}
 	if enabled, ok := t.Bool("enabled"); ok {
 		r.Enabled = enabled
 	}

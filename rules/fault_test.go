@@ -8,14 +8,14 @@ import (
 
 // The faults that these tests know, with a parameter of every type.
 func init() {
-	ends := rules.Options{Terminal: true}
+	ends, anytime := rules.Options{Terminal: true}, rules.Options{Anytime: true}
 	rules.Register("test-drop", "the segment ends here", nil, ends)
 	rules.Register("test-delay", "leaves later", func() any { return new(delay) }, ends)
 	rules.Register("test-hold", "kept until an event", func() any { return new(hold) }, ends)
 	rules.Register("test-rewrite", "edits", func() any { return new(rewrite) })
-	rules.Register("test-reset", "forge RSTs", func() any { return &reset{Note: "made"} })
+	rules.Register("test-reset", "forge RSTs", func() any { return &reset{Note: "made"} }, anytime)
 	rules.Register("test-rate", "token bucket", func() any { return new(rate) })
-	rules.Register("test-tag", "mark the connection", func() any { return new(tag) })
+	rules.Register("test-tag", "mark the connection", func() any { return new(tag) }, anytime)
 }
 
 type delay struct {

@@ -15,6 +15,7 @@ type KeyDoc struct {
 	Doc     string   // one sentence without a full stop
 	Values  []string // the words it knows, if they are few and fixed
 	List    bool     // a list means any of
+	Segment bool     // asks for a segment, so a rule with `at` has no use for it
 }
 
 // A key is a KeyDoc with its reader: what a file may say and what we say about it
@@ -54,6 +55,7 @@ func RuleKeys() []KeyDoc { return append([]KeyDoc(nil), ruleKeys...) }
 var ruleKeys = []KeyDoc{
 	{Name: "name", Type: "string", Default: `"rule-N"`, Doc: "what messages, events and steps call the rule; letters, digits, _ . and -"},
 	{Name: "match", Type: "table", Doc: "which segments of which connections; all keys must hold"},
+	{Name: "at", Type: "table", Doc: "act at a moment of each matching connection, without a segment"},
 	{Name: "action", Type: "action", Doc: "what happens to them"},
 	{Name: "actions", Type: "list of actions", Doc: "several actions, done in order, in place of action"},
 	{Name: "enabled", Type: "boolean", Default: "true", Doc: "false: loaded, but asleep until it is enabled"},
@@ -73,12 +75,14 @@ var matchKeys = []key[Match]{
 		func(m *Match, v tomldoc.Value) { m.Client = readAddrs(v) }},
 	{KeyDoc{Name: "server", Type: "address", List: true, Doc: "the server's address or CIDR, with optional :port or :lo-hi"},
 		func(m *Match, v tomldoc.Value) { m.Server = readAddrs(v) }},
-	{KeyDoc{Name: "from", Type: "string", List: true, Values: roleNames, Doc: "who sent it"},
+	{KeyDoc{Name: "from", Type: "string", List: true, Segment: true, Values: roleNames, Doc: "who sent it"},
 		func(m *Match, v tomldoc.Value) { m.From = readRole(v) }},
-	{KeyDoc{Name: "segment", Type: "string", List: true, Values: conntrack.KindNames(), Doc: `its kind; "!kind" excludes, "a+b" is both, "a+!b" is a without b`},
+	{KeyDoc{Name: "segment", Type: "string", List: true, Segment: true, Values: conntrack.KindNames(), Doc: `its kind; "!kind" excludes, "a+b" is both, "a+!b" is a without b`},
 		func(m *Match, v tomldoc.Value) { m.Segment = readSegment(v) }},
-	{KeyDoc{Name: "flags", Type: "string", List: true, Doc: `letters of FSRPAUEC: "SA" exactly these of FSRA, "+F-R" F set and R clear`},
+	{KeyDoc{Name: "flags", Type: "string", List: true, Segment: true, Doc: `letters of FSRPAUEC: "SA" exactly these of FSRA, "+F-R" F set and R clear`},
 		func(m *Match, v tomldoc.Value) { m.Flags = readFlags(v) }},
+	{KeyDoc{Name: "option", Type: "string or integer", List: true, Segment: true, Values: OptionNames(), Doc: "a TCP option that it carries, by name or number"},
+		func(m *Match, v tomldoc.Value) { m.Option = readOptions(v) }},
 	{KeyDoc{Name: "client_state", Type: "string", List: true, Values: conntrack.StateNames(), Doc: "the client's inferred state as the segment arrives at the box"},
 		func(m *Match, v tomldoc.Value) { m.ClientState = readStates(v) }},
 	{KeyDoc{Name: "server_state", Type: "string", List: true, Values: conntrack.StateNames(), Doc: "the server's inferred state as the segment arrives at the box"},
@@ -87,8 +91,14 @@ var matchKeys = []key[Match]{
 		func(m *Match, v tomldoc.Value) { m.Connection = readOrdinals(v) }},
 	{KeyDoc{Name: "incarnation", Type: typeOrdinal, List: true, Doc: "which connection on its 4-tuple"},
 		func(m *Match, v tomldoc.Value) { m.Incarnation = readOrdinals(v) }},
-	{KeyDoc{Name: "length", Type: typeRange, List: true, Doc: "payload bytes"},
+	{KeyDoc{Name: "length", Type: typeRange, List: true, Segment: true, Doc: "payload bytes"},
 		func(m *Match, v tomldoc.Value) { m.Length = readRanges(v, 0, math.MaxInt64) }},
+	{KeyDoc{Name: "offset", Type: typeRange, List: true, Segment: true, Doc: `place of its payload in the stream of its direction, from 0; "contains 4096" is the segment with that byte`},
+		func(m *Match, v tomldoc.Value) { m.Offset = readOffsets(v) }},
+	{KeyDoc{Name: "payload", Type: "regular expression", List: true, Segment: true, Doc: "found in the payload of this segment (RE2)"},
+		func(m *Match, v tomldoc.Value) { m.Payload = readPatterns(v) }},
+	{KeyDoc{Name: "payload_hex", Type: "bytes", List: true, Segment: true, Doc: `found in the payload of this segment: "16 03 01"`},
+		func(m *Match, v tomldoc.Value) { m.PayloadHex = readBytes(v) }},
 	{KeyDoc{Name: "age", Type: typeDuration, List: true, Doc: "since the connection's first SYN"},
 		func(m *Match, v tomldoc.Value) { m.Age = readDurationRanges(v) }},
 	{KeyDoc{Name: "idle", Type: typeDuration, List: true, Doc: "silence on the connection before this segment"},
@@ -102,9 +112,9 @@ var matchKeys = []key[Match]{
 }
 
 var limitKeys = []key[Limits]{
-	{KeyDoc{Name: "nth", Type: typeRange, List: true, Doc: "only these of the matching segments of one connection and direction, from 1"},
+	{KeyDoc{Name: "nth", Type: typeRange, List: true, Segment: true, Doc: "only these of the matching segments of one connection and direction, from 1"},
 		func(l *Limits, v tomldoc.Value) { l.Nth = readRanges(v, 1, math.MaxInt64) }},
-	{KeyDoc{Name: "every", Type: "integer", Doc: "only each n-th of them"},
+	{KeyDoc{Name: "every", Type: "integer", Segment: true, Doc: "only each n-th of them"},
 		func(l *Limits, v tomldoc.Value) { l.Every = readCount(v) }},
 	{KeyDoc{Name: "count", Type: "integer", Doc: "at most so many firings per connection"},
 		func(l *Limits, v tomldoc.Value) { l.Count = readCount(v) }},

@@ -160,7 +160,7 @@ func panicOf(f func()) (text string) {
 
 func TestReference(t *testing.T) {
 	for table, keys := range map[string][]rules.KeyDoc{
-		"match": rules.MatchKeys(), "limits": rules.LimitKeys(), "rule": rules.RuleKeys(), "model": rules.GilbertElliottKeys(),
+		"match": rules.MatchKeys(), "limits": rules.LimitKeys(), "rule": rules.RuleKeys(), "at": rules.AtKeys(), "model": rules.GilbertElliottKeys(),
 	} {
 		seen := make(map[string]bool)
 		for _, k := range keys {
@@ -170,8 +170,8 @@ func TestReference(t *testing.T) {
 			seen[k.Name] = true
 		}
 	}
-	if n := len(rules.MatchKeys()); n != 16 {
-		t.Errorf("%d match keys, want 16", n)
+	if n := len(rules.MatchKeys()); n != 20 {
+		t.Errorf("%d match keys, want 20", n)
 	}
 	if n := len(rules.LimitKeys()); n != 8 {
 		t.Errorf("%d limit keys, want 8", n)

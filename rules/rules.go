@@ -35,6 +35,7 @@ type Rule struct {
 	File  string
 	Line  int // of its header
 	Match Match
+	At    *At // acts at a moment of a connection; nil: on segments
 	Limits
 	Actions  []Action // at least one; only the last may end the walk
 	Enabled  bool     // false: loaded, but asleep until it is enabled
@@ -50,11 +51,15 @@ type Match struct {
 	From        Role         // of the sender
 	Segment     SegmentMatch // kinds
 	Flags       Flagset      // TCP flags
+	Option      OptionSet    // TCP options, one of which it carries
 	ClientState conntrack.StateSet
 	ServerState conntrack.StateSet
 	Connection  Ordinals // among those that the address keys select, in SYN order
 	Incarnation Ordinals // of the 4-tuple
 	Length      Ranges   // payload bytes
+	Offset      Offsets  // of the payload in the stream of its direction
+	Payload     Patterns // found in the payload
+	PayloadHex  Bytes    // found in the payload
 	Age         DurationRanges
 	Idle        DurationRanges
 	Opened      DurationRanges // box time at which the connection opened

@@ -20,6 +20,7 @@ type queue struct {
 	mu       sync.Mutex
 	fd       int             // -1 once closed
 	header   [headerLen]byte // of the packet under way; on the stack it would escape
+	vector   vector
 	watchers []*epollPoller
 }
 
@@ -33,26 +34,25 @@ func (q *queue) Read(b []byte) (int, Header, error) {
 	if q.fd < 0 {
 		return 0, Header{}, q.closedError("read")
 	}
-	if !q.offload {
-		n, err := unix.Read(q.fd, b)
-		return max(n, 0), Header{}, q.readError(err)
-	}
-	n, err := unix.Readv(q.fd, [][]byte{q.header[:], b})
-	if err != nil {
-		return 0, Header{}, q.readError(err)
+	q.vector.set(q.header[:q.headerLen()], b)
+	n, errno := q.vector.read(q.fd)
+	switch {
+	case errno == unix.EAGAIN:
+		return 0, Header{}, ErrEmpty
+	case errno != 0:
+		return 0, Header{}, fmt.Errorf("read %s: %w", q.dev, errno)
+	case !q.offload:
+		return n, Header{}, nil
 	}
 	return max(n-headerLen, 0), decodeHeader(&q.header), nil
 }
 
-// readError names the queue, except on the way that is taken again and again.
-func (q *queue) readError(err error) error {
-	switch err {
-	case nil:
-		return nil
-	case unix.EAGAIN:
-		return ErrEmpty
+// headerLen is how much of each packet is the virtio header.
+func (q *queue) headerLen() int {
+	if q.offload {
+		return headerLen
 	}
-	return fmt.Errorf("read %s: %w", q.dev, err)
+	return 0
 }
 
 func (q *queue) Write(h Header, head, body []byte) error {
@@ -64,25 +64,13 @@ func (q *queue) Write(h Header, head, body []byte) error {
 	if q.fd < 0 {
 		return q.closedError("write")
 	}
-	if err := q.write(h, head, body); err != nil {
-		return fmt.Errorf("write %s: %w", q.dev, err)
+	h.encode(&q.header)
+	q.vector.set(q.header[:q.headerLen()], head, body)
+	// The kernel takes a packet whole or not at all, so the count says nothing.
+	if _, errno := q.vector.write(q.fd); errno != 0 {
+		return fmt.Errorf("write %s: %w", q.dev, errno)
 	}
 	return nil
-}
-
-// write makes one system call. The kernel takes a packet whole or not at all, so
-// the count it returns says nothing.
-func (q *queue) write(h Header, head, body []byte) (err error) {
-	switch {
-	case q.offload:
-		h.encode(&q.header)
-		_, err = unix.Writev(q.fd, [][]byte{q.header[:], head, body})
-	case len(body) > 0:
-		_, err = unix.Writev(q.fd, [][]byte{head, body})
-	default:
-		_, err = unix.Write(q.fd, head)
-	}
-	return err
 }
 
 func (q *queue) closedError(op string) error {

@@ -50,6 +50,7 @@ var calls = []struct {
 	{"lab-repeat", "lab --repeat 0 testdata/exchange.toml", 2},
 	{"lab-seed", "lab --seed x testdata/exchange.toml", 2},
 	{"lab-offload", "lab --offload maybe testdata/exchange.toml", 2},
+	{"lab-workers", "lab --workers 0 testdata/exchange.toml", 2},
 	{"lab-events-of-two", "lab --events - testdata/exchange.toml testdata/exchange.toml", 2},
 	{"lab-pcap-of-two", "lab --pcap x.pcapng --repeat 2 testdata/exchange.toml", 2},
 	{"lab-mistakes-of-two", "lab testdata/late-fin.toml testdata/syntax.toml", 2},

@@ -24,8 +24,11 @@ import (
 type labFlags struct {
 	outputs
 	offload tunnel.OffloadMode
+	workers workersFlag
+	poll    bool
 	ip      int
 	pcap    string
+	explain explainFlag
 	junit   string
 	repeat  int
 	verbose bool
@@ -51,8 +54,11 @@ It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its
 	flags := cmd.Flags()
 	f.outputs.flags(flags)
 	flags.TextVar(&f.offload, "offload", tunnel.Auto, "`mode` of the devices: auto, on (super-packets) or off (one segment a read)")
+	flags.Var(&f.workers, "workers", "`number` of threads that share the work, or auto: one for each processor")
+	flags.BoolVar(&f.poll, "busy-poll", false, "look for packets a while before waiting for them: less latency, more processor time")
 	flags.IntVar(&f.ip, "ip", 0, "run over IP version 4 or 6 only (default: as the file says)")
 	flags.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
+	f.explain.flag(flags)
 	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML")
 	flags.IntVar(&f.repeat, "repeat", 1, "run each file so many times; stop at the first failure")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what both sides do and say, as it happens")
@@ -72,8 +78,11 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 		return err
 	}
 	runs := f.plan(files)
-	if len(runs) > 1 && (f.events != "" || f.pcap != "") {
-		return usage(cmd, fmt.Errorf("--events and --pcap hold one run; these files make %d", len(runs)))
+	if err := f.explain.alone(&f.outputs); err != nil {
+		return usage(cmd, err)
+	}
+	if len(runs) > 1 && (f.events != "" || f.pcap != "" || bool(f.explain)) {
+		return usage(cmd, fmt.Errorf("--events, --pcap and --explain hold one run; these files make %d", len(runs)))
 	}
 	if err := guard(pathsOf(files), f.events, f.pcap, f.junit); err != nil {
 		return err
@@ -201,10 +210,13 @@ func (b *batch) run(r labRun) (err error) {
 	if err := b.writable(b.pcap); err != nil {
 		return err
 	}
-	opts := lab.Options{IP: r.ip, Offload: b.offload, AllEvents: b.allEvents, Capture: b.pcap}
+	opts := lab.Options{IP: r.ip, Offload: b.offload, Workers: int(b.workers), BusyPoll: b.poll, AllEvents: b.allEvents, Capture: b.pcap}
 	if b.seed.given || !r.file.Rules.HasSeed {
 		seed := b.seedOf(r.file.Rules)
 		opts.Seed = &seed
+	}
+	if b.explain {
+		opts.Explain = b.out
 	}
 	if b.verbose {
 		opts.Output = b.err

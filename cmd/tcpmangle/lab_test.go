@@ -91,6 +91,8 @@ type labReport struct {
 	File, Title  string
 	IP           int
 	Offload      bool
+	Workers      int
+	Steering     string
 	Seed         uint64
 	Verdict      string
 	Interrupted  bool
@@ -138,7 +140,7 @@ func TestLabJSON(t *testing.T) {
 	var r labReport
 	decode(t, o.stdout, &r)
 	switch {
-	case r.File != "testdata/exchange.toml", r.Title != "One FIN lost", r.IP != 4, r.Seed != 1:
+	case r.File != "testdata/exchange.toml", r.Title != "One FIN lost", r.IP != 4, r.Seed != 1, r.Workers != 1, r.Steering != "none":
 		t.Errorf("of another run: %+v", r)
 	case r.Verdict != "pass", r.Interrupted, r.Duration <= 0, len(r.Problems) != 0, r.RingDrops != 0, r.Segments < 9:
 		t.Errorf("no success: %+v", r)

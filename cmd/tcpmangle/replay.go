@@ -14,6 +14,7 @@ func replayCommand() *cobra.Command {
 		files []string
 		out   string
 		o     outputs
+		why   explainFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "replay -f RULES [flags] IN.pcapng",
@@ -34,17 +35,21 @@ two, hosts stand where their segments are seen first.`,
 			if len(files) == 0 {
 				return usage(cmd, fmt.Errorf("replay needs a rule file: -f RULES"))
 			}
-			return runReplay(cmd, files, args[0], out, &o)
+			if err := why.alone(&o); err != nil {
+				return usage(cmd, err)
+			}
+			return runReplay(cmd, files, args[0], out, &o, why)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "rule `file`; may be repeated, files are read in order")
 	cmd.Flags().StringVarP(&out, "write", "w", "", "write the outcome to this pcapng `file`")
 	cmd.Flags().StringVar(&out, "pcap", "", "the same as --write")
+	why.flag(cmd.Flags())
 	o.flags(cmd.Flags())
 	return cmd
 }
 
-func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) error {
+func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs, why explainFlag) error {
 	set, err := loadRules(files)
 	if err != nil {
 		return err
@@ -57,9 +62,11 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs) e
 		return err
 	}
 	seed := o.seedOf(set)
+	explained := why.open(cmd.OutOrStdout())
 	report, err := replay.Run(in, replay.Config{
-		Rules: set, Seed: seed, OnEvent: events.record, AllEvents: o.allEvents, Out: out,
+		Rules: set, Seed: seed, OnEvent: events.record, OnLook: explained.look, AllEvents: o.allEvents, Out: out,
 	})
+	err = explained.close(err)
 	if err := events.close(err); err != nil { // before the report: both may go to standard output
 		return err
 	}

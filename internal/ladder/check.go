@@ -78,11 +78,7 @@ func (a expect) judge(p *player, c *conn, got *packet) error {
 		return nil
 	}
 	if a.icmp != nil {
-		want := p.buildICMP(c, 1-a.side, a.icmp)
-		if !bytes.Equal(got.data, want) {
-			return fmt.Errorf("it is %x, want %x", got.data, want)
-		}
-		return nil
+		return p.compareICMP(c, a.side, a.icmp, got)
 	}
 	return p.compare(c, a.side, &a.spec, got)
 }

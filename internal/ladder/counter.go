@@ -18,6 +18,7 @@ var counters = []counter{
 	{"whole", func(s *engine.Stats) uint64 { return s.Whole }},
 	{"swallowed", func(s *engine.Stats) uint64 { return s.Swallowed }},
 	{"waiting", func(s *engine.Stats) uint64 { return uint64(s.Waiting) }},
+	{"moments", func(s *engine.Stats) uint64 { return uint64(s.Moments) }},
 }
 
 // verdicts are counted under their names.

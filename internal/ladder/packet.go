@@ -88,20 +88,6 @@ func (p *player) offloadHeader(data []byte, s *spec) (h tunnel.Header) {
 	return h
 }
 
-// buildICMP makes an error about a segment that the other side has sent.
-func (p *player) buildICMP(c *conn, from int, say *icmpSay) []byte {
-	quoted := wire.Build{
-		Src: p.addr(c, 1-from), Dst: p.addr(c, from),
-		Seq: p.shifted[c][1-from] + say.seq, Flags: wire.ACK,
-	}
-	kind := icmpKinds[say.kind][p.ip()/6]
-	e := wire.ICMPBuild{
-		From: hosts[p.ip()][from], To: hosts[p.ip()][1-from],
-		Type: kind[0], Code: kind[1], MTU: 1280, Quote: quoted.Append(nil),
-	}
-	return e.Append(nil)
-}
-
 // compare holds a TCP segment that has left against the line that expects it.
 // Only what the line says counts, and besides: the addresses, the payload, and
 // that checksums are as they should be.

@@ -151,10 +151,8 @@ func (p *player) describeOther(data []byte) string {
 	if !ok {
 		return fmt.Sprintf("raw %x", data)
 	}
-	for name, kind := range icmpKinds {
-		if kind[p.ip()/6] == [2]uint8{e.Type, e.Code} {
-			return fmt.Sprintf("icmp %s about %v > %v", name, e.Src, e.Dst)
-		}
+	if k, ok := e.Kind(); ok {
+		return fmt.Sprintf("icmp %v about %v > %v", k, e.Src, e.Dst)
 	}
 	return fmt.Sprintf("icmp %d/%d about %v > %v", e.Type, e.Code, e.Src, e.Dst)
 }

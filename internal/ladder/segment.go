@@ -31,26 +31,6 @@ type spec struct {
 	hasFlags bool
 }
 
-// An icmpSay is an ICMP error about a segment of the endpoint that it goes to.
-type icmpSay struct {
-	kind string
-	seq  uint32
-}
-
-// icmpKinds are the types and codes of an error, of IPv4 and IPv6.
-var icmpKinds = map[string][2][2]uint8{
-	"net-unreachable":  {{wire.ICMPv4Unreachable, 0}, {wire.ICMPv6Unreachable, 0}},
-	"host-unreachable": {{wire.ICMPv4Unreachable, 1}, {wire.ICMPv6Unreachable, 3}},
-	"port-unreachable": {{wire.ICMPv4Unreachable, 3}, {wire.ICMPv6Unreachable, 4}},
-	"admin-prohibited": {{wire.ICMPv4Unreachable, 13}, {wire.ICMPv6Unreachable, 1}},
-	"frag-needed":      {{wire.ICMPv4Unreachable, wire.ICMPv4FragNeeded}, {wire.ICMPv6PacketTooBig, 0}},
-	"time-exceeded":    {{wire.ICMPv4TimeExceeded, 0}, {wire.ICMPv6TimeExceeded, 0}},
-}
-
-var icmpNames = []string{
-	"net-unreachable", "host-unreachable", "port-unreachable", "admin-prohibited", "frag-needed", "time-exceeded",
-}
-
 // segment reads what follows an arrow.
 func (p *parser) segment(l *line) (s spec) {
 	switch first := l.peek(); {
@@ -71,21 +51,6 @@ func (p *parser) segment(l *line) (s spec) {
 		p.tcp(l, &s)
 	}
 	return s
-}
-
-func (p *parser) icmp(l *line) *icmpSay {
-	t := l.next()
-	if _, ok := icmpKinds[t.text]; !ok {
-		p.fail(t, unknown("ICMP error", t.text, icmpNames))
-		l.tokens = nil
-		return nil
-	}
-	if t := l.next(); t.text != "about" {
-		p.errorf(t, `write "icmp KIND about SEQ", SEQ being that of the segment that it quotes`)
-		l.tokens = nil
-		return nil
-	}
-	return &icmpSay{t.text, uint32(p.number(l, 32))}
 }
 
 // tcp reads FLAGS SEQ:END(LEN) and what may be said besides.

@@ -27,6 +27,7 @@ type Config struct {
 	Rules     *rules.Set
 	Seed      uint64
 	OnEvent   func(*engine.Event)
+	OnLook    func(*engine.Look) // see engine.BoxConfig; nil if nobody asks
 	AllEvents bool
 	// Out, if it is not empty, is the file to which the outcome is written.
 	Out string
@@ -56,7 +57,7 @@ func Run(in string, cfg Config) (r *Report, err error) {
 	defer reader.Close()
 	p := &player{report: &Report{}, sides: sides}
 	box := engine.BoxConfig{
-		Rules: cfg.Rules, Seed: cfg.Seed, Output: discard{}, OnEvent: cfg.OnEvent, AllEvents: cfg.AllEvents,
+		Rules: cfg.Rules, Seed: cfg.Seed, Output: discard{}, OnEvent: cfg.OnEvent, OnLook: cfg.OnLook, AllEvents: cfg.AllEvents,
 	}
 	if cfg.Out != "" {
 		if sameFile(in, cfg.Out) {

@@ -40,6 +40,7 @@
 //	linger D|off                             SO_LINGER; 0s makes every close an abort
 //	linger2 D|off                            TCP_LINGER2: life of an orphan in FIN_WAIT_2
 //	nodelay, cork, quickack [on|off]         TCP_NODELAY, TCP_CORK, TCP_QUICKACK
+//	fastopen [on|off]                        TCP_FASTOPEN_CONNECT: the SYN asks for a cookie
 //	reuseaddr, reuseport [on|off]            SO_REUSEADDR, SO_REUSEPORT
 //	rcvbuf, sndbuf, window-clamp N           SO_RCVBUF, SO_SNDBUF, TCP_WINDOW_CLAMP
 //	syncnt N                                 TCP_SYNCNT: retransmissions of a SYN

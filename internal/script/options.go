@@ -49,6 +49,7 @@ var options = map[string]func(a *arguments) []setting{
 	"defer-accept": durationOption(time.Second, 1, 1<<15-1, unix.TCP_DEFER_ACCEPT, 0),
 	"nodelay":      switchOption(unix.IPPROTO_TCP, unix.TCP_NODELAY),
 	"cork":         switchOption(unix.IPPROTO_TCP, unix.TCP_CORK),
+	"fastopen":     switchOption(unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT),
 	"quickack":     switchOption(unix.IPPROTO_TCP, unix.TCP_QUICKACK),
 	"reuseaddr":    switchOption(unix.SOL_SOCKET, unix.SO_REUSEADDR),
 	"reuseport":    switchOption(unix.SOL_SOCKET, unix.SO_REUSEPORT),

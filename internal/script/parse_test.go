@@ -160,7 +160,7 @@ func TestErrorLength(t *testing.T) {
 func TestParseAcceptsSocketsInAnyOrder(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":                   " \n# only this\n\n",
-		"every option":              "set keepalive\nset keepalive off\nset keepalive 2s/1s/2\nset user-timeout 3s\nset user-timeout off\nset linger 0s\nset linger off\nset linger2 2s\nset linger2 off\nset defer-accept 1s\nset nodelay\nset cork off\nset quickack on\nset reuseaddr\nset reuseport\nset rcvbuf 4KiB\nset sndbuf 9000\nset window-clamp 1000\nset syncnt 2\nset maxseg 536\nset congestion reno",
+		"every option":              "set keepalive\nset keepalive off\nset keepalive 2s/1s/2\nset user-timeout 3s\nset user-timeout off\nset linger 0s\nset linger off\nset linger2 2s\nset linger2 off\nset defer-accept 1s\nset nodelay\nset cork off\nset quickack on\nset fastopen\nset reuseaddr\nset reuseport\nset rcvbuf 4KiB\nset sndbuf 9000\nset window-clamp 1000\nset syncnt 2\nset maxseg 536\nset congestion reno",
 		"the listener closes last":  "listen 80\naccept\nclose\nclose\nlisten 80",
 		"the older connection":      "connect h:1\nconnect h:2\nclose\nsend x",
 		"several accepts":           "listen 80\naccept\naccept\nclose\nclose\nclose",

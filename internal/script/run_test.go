@@ -301,6 +301,23 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// A socket asks for Fast Open before it connects, or not at all.
+func TestFastOpen(t *testing.T) {
+	h := newHost(t)
+	server := h.start("server", "listen 80\naccept")
+	server.listens()
+	client := h.start("client", "set fastopen\nconnect server:80")
+	client.ok()
+	server.ok()
+	client.Runner.sockets[0].control(func(fd int) error {
+		if got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT); got != 1 {
+			t.Errorf("got %d, %v, want 1", got, err)
+		}
+		return nil
+	})
+	h.start("client", "connect server:80\nset fastopen").fails("line 2: set fastopen: EINVAL")
+}
+
 func TestCongestionControl(t *testing.T) {
 	h := newHost(t)
 	for _, tt := range []struct{ text, want string }{

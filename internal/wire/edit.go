@@ -53,24 +53,45 @@ func (p *Packet) SetMSS(mss uint16) bool {
 	return at != 0
 }
 
-// MapSACK puts both ends of each SACK block through f: what a box has to do that
-// moved the sequence numbers which the block speaks of.
-func (p *Packet) MapSACK(f func(seq.Num) seq.Num) {
+// MapSACK puts each SACK block through f: what a box has to do that moved the
+// sequence numbers which the block speaks of. Blocks that come back empty are taken
+// out; NOPs take their place behind the others.
+func (p *Packet) MapSACK(f func(seq.Range) seq.Range) {
 	o := p.Options()
 	for {
 		kind, data, ok := o.Next()
 		if !ok {
 			return
 		}
-		if kind != OptSACK || !wholeBlocks(data) {
-			continue
-		}
-		at := p.place(o, data)
-		for end := at + len(data); at < end; at += 4 {
-			p.put32(at, uint32(f(seq.Num(binary.BigEndian.Uint32(p.tcp[at:])))))
+		if kind == OptSACK && wholeBlocks(data) {
+			p.mapBlocks(p.place(o, data), len(data), f)
 		}
 	}
 }
+
+// mapBlocks is MapSACK for the option whose data of size bytes is at a place.
+func (p *Packet) mapBlocks(at, size int, f func(seq.Range) seq.Range) {
+	to := at
+	for from := at; from < at+size; from += 8 {
+		r := f(seq.Range{From: p.num(from), To: p.num(from + 4)})
+		if r.Len() > 0 {
+			p.put32(to, uint32(r.From))
+			p.put32(to+4, uint32(r.To))
+			to += 8
+		}
+	}
+	if to == at {
+		to -= 2 // no block, no option
+	} else {
+		p.put8(at-1, uint8(2+to-at))
+	}
+	for ; to < at+size; to++ {
+		p.put8(to, OptNOP)
+	}
+}
+
+// num is a sequence number at a place of the TCP header.
+func (p *Packet) num(at int) seq.Num { return seq.Num(binary.BigEndian.Uint32(p.tcp[at:])) }
 
 // StripOption writes NOPs over each option of a kind, and tells whether there was
 // one. The header keeps its size, so a super-packet stays one.

@@ -10,7 +10,19 @@ import (
 )
 
 // shift is what a box does to SACK blocks that inserted bytes into the stream.
-func shift(n seq.Num) seq.Num { return n.Add(0x10001) }
+func shift(r seq.Range) seq.Range {
+	return seq.Range{From: r.From.Add(0x10001), To: r.To.Add(0x10001)}
+}
+
+// beyond empties the blocks below a number.
+func beyond(least seq.Num) func(seq.Range) seq.Range {
+	return func(r seq.Range) seq.Range {
+		if r.From.Less(least) {
+			return seq.Range{From: least, To: least}
+		}
+		return r
+	}
+}
 
 // edits change a packet, and the Build it came from alike.
 var edits = []struct {
@@ -57,7 +69,12 @@ func TestEditOptions(t *testing.T) {
 			AppendTimestamps(nil, 1, 0xabcdef01), AppendTimestamps(nil, 0xfffffff0, 0x01020304)},
 		{"mss", func(p *Packet) bool { return p.SetMSS(0x0155) }, AppendMSS(nil, 1460), AppendMSS(nil, 0x0155)},
 		{"sack", func(p *Packet) bool { p.MapSACK(shift); return true },
-			AppendSACK(nil, block), AppendSACK(nil, seq.Range{From: shift(block.From), To: shift(block.To)})},
+			AppendSACK(nil, block), AppendSACK(nil, shift(block))},
+		{"sack block taken out", func(p *Packet) bool { p.MapSACK(beyond(block.From)); return true },
+			AppendSACK(nil, block, seq.Range{From: 1 << 31, To: 1<<31 + 5}, block),
+			AppendNOP(AppendSACK(nil, block, block), 8)},
+		{"all sack blocks taken out", func(p *Packet) bool { p.MapSACK(beyond(block.To)); return true },
+			AppendSACK(nil, block, block), AppendNOP(nil, 18)},
 		{"strip", func(p *Packet) bool { return p.StripOption(OptTimestamps) },
 			AppendTimestamps(nil, 1, 0xabcdef01), AppendNOP(nil, 10)},
 		{"strip all", func(p *Packet) bool { return p.StripOption(OptWScale) },

@@ -30,6 +30,9 @@ const (
 	mostICMPv6    = 1280 // whole packet
 )
 
+// MaxICMP is the longest packet that ICMPBuild makes.
+const MaxICMP = mostICMPv6
+
 // An ICMP is an ICMP error about a TCP segment. Src, Dst and Seq are the quoted
 // segment's own: Src sent it, and is who the error is for.
 type ICMP struct {

@@ -1,0 +1,115 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// maxBody bounds what a call may send.
+const maxBody = 4 << 20
+
+// answer writes a value as JSON.
+func answer(w http.ResponseWriter, status int, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // who has gone hears nothing
+	return nil
+}
+
+// refuse is an answer that is no success.
+func refuse(status int, format string, args ...any) error {
+	return &client.Error{Status: status, Message: fmt.Sprintf(format, args...)}
+}
+
+// answerError writes an error in the one shape that there is.
+func answerError(w http.ResponseWriter, err error) {
+	e := errorOf(err)
+	_ = answer(w, e.Status, e)
+}
+
+// errorOf says in the API's words what went wrong.
+func errorOf(err error) *client.Error {
+	var (
+		ready    *client.Error
+		mistakes rules.Errors
+		taken    *rules.NameTaken
+		tooMuch  *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &ready):
+		return ready
+	case errors.As(err, &mistakes):
+		return &client.Error{
+			Status: http.StatusUnprocessableEntity, Mistakes: mistakesOf(mistakes),
+			Message: "there are mistakes in the rules; nothing has changed",
+		}
+	case errors.As(err, &taken):
+		return &client.Error{Status: http.StatusConflict, Message: taken.Error(), Hint: "give the rule another name"}
+	case errors.As(err, &tooMuch):
+		return &client.Error{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("a body has %d bytes at most", tooMuch.Limit)}
+	case errors.Is(err, ErrStale):
+		return &client.Error{Status: http.StatusPreconditionFailed, Message: err.Error(), Hint: "read the rules again"}
+	case errors.Is(err, ErrNoFiles):
+		return &client.Error{Status: http.StatusConflict, Message: err.Error(), Hint: "PUT /v1/rules sets them"}
+	case errors.Is(err, engine.ErrStopped):
+		return &client.Error{Status: http.StatusServiceUnavailable, Message: err.Error()}
+	}
+	return &client.Error{Status: http.StatusInternalServerError, Message: err.Error()}
+}
+
+func mistakesOf(errs rules.Errors) (all []client.Mistake) {
+	for _, e := range errs {
+		place := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Col)
+		all = append(all, client.Mistake{
+			File: e.File, Line: e.Line, Col: e.Col, Rule: e.Name, Key: e.Key,
+			Message: strings.TrimPrefix(e.Error(), place), Excerpt: e.Excerpt(),
+		})
+	}
+	return all
+}
+
+// readJSON reads the body of a call into v. An empty one leaves v as it is. A key that v has not is refused:
+// what is misspelt would be silently without effect.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	dec.UseNumber()
+	err := dec.Decode(v)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case isTooMuch(err):
+		return err
+	case err != nil:
+		return refuse(http.StatusBadRequest, "bad JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return refuse(http.StatusBadRequest, "bad JSON: something follows the object")
+	}
+	return nil
+}
+
+func isTooMuch(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
+}
+
+// readText reads the body of a call that is a text.
+func readText(w http.ResponseWriter, r *http.Request) (string, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil && !isTooMuch(err) {
+		err = refuse(http.StatusBadRequest, "read the body: %v", err)
+	}
+	return string(text), err
+}

@@ -1,0 +1,130 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+)
+
+const (
+	// writeTime is how long a reader may refuse to take anything.
+	writeTime = 30 * time.Second
+	// stillThere is how often a stream of SSE shows that it lives.
+	stillThere = 15 * time.Second
+)
+
+// events streams what happens from now on, until the caller goes or the server is
+// closed: JSON lines, or server-sent events where those are asked for.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	l, err := readListener(r)
+	if err != nil {
+		return err
+	}
+	if err := s.hub.join(l); err != nil {
+		return err
+	}
+	defer s.hub.leave(l)
+	out := &stream{w: w, control: http.NewResponseController(w)}
+	out.sse = strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	out.open()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	out.run(ctx, l)
+	return nil // the answer has begun
+}
+
+// readListener reads what a caller wants to hear.
+func readListener(r *http.Request) (*listener, error) {
+	if err := onlyQuery(r, "type", "conn", "rule", "all"); err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	l := &listener{rule: q.Get("rule"), wake: make(chan struct{}, 1)}
+	for _, list := range q["type"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if !engine.KnownEvent(name) {
+				return nil, refuse(http.StatusBadRequest, "type: there are no events %q", name)
+			}
+			l.types = append(l.types, name)
+		}
+	}
+	var err error
+	if l.conn, err = number(r, "conn", 0); err != nil {
+		return nil, err
+	}
+	if text := q.Get("all"); text != "" {
+		if l.all, err = strconv.ParseBool(text); err != nil {
+			return nil, refuse(http.StatusBadRequest, "all: %q is not true or false", text)
+		}
+	}
+	return l, nil
+}
+
+// A stream writes lines as they come.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	sse     bool
+	buf     []byte
+}
+
+// open sends the head at once, so that the caller knows that it hears from here on.
+func (s *stream) open() {
+	kind := "application/x-ndjson"
+	if s.sse {
+		kind = "text/event-stream"
+	}
+	s.w.Header().Set("Content-Type", kind)
+	s.w.Header().Set("Cache-Control", "no-store")
+	s.w.WriteHeader(http.StatusOK)
+	_ = s.control.Flush()
+}
+
+// run writes until ctx ends or the reader has gone.
+func (s *stream) run(ctx context.Context, l *listener) {
+	tick := time.NewTicker(stillThere)
+	defer tick.Stop()
+	for {
+		var lines [][]byte
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+			lines = l.take()
+		case <-tick.C:
+			if !s.sse {
+				continue
+			}
+		}
+		if s.write(lines) != nil {
+			return
+		}
+	}
+}
+
+// write sends lines, or none: a comment, to show that the stream lives.
+func (s *stream) write(lines [][]byte) error {
+	s.buf = s.buf[:0]
+	for _, line := range lines {
+		if s.sse {
+			s.buf = append(s.buf, "data: "...)
+		}
+		s.buf = append(s.buf, line...)
+		if s.sse {
+			s.buf = append(s.buf, '\n')
+		}
+	}
+	if len(lines) == 0 {
+		s.buf = append(s.buf, ":\n\n"...)
+	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err := s.w.Write(s.buf); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}

@@ -1,0 +1,14 @@
+package control
+
+import "net/http"
+
+// Handler is what Serve serves on a unix socket.
+func (s *Server) Handler() http.Handler { return s.mux }
+
+// Routes lists the calls as METHOD PATH.
+func (s *Server) Routes() (list []string) {
+	for _, r := range s.routes() {
+		list = append(list, r.method+" "+r.path)
+	}
+	return list
+}

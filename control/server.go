@@ -1,0 +1,146 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// A Config sets up a Server.
+type Config struct {
+	Engine *engine.Engine
+	// Book holds the rules in force; nil: one is made, without files.
+	Book *Book
+	// Load reads the files again, for reload; nil: there are none.
+	Load func() (*rules.Set, error)
+	// Version is what the instance says of itself.
+	Version string
+	// Token is wanted of every call over TCP, if it is set. Off loopback it has to be.
+	Token string
+	// Hosts are names, besides localhost, by which TCP clients may call this machine.
+	Hosts []string
+	Log   *zap.Logger // nil means none
+}
+
+// A Server answers calls to an instance. Its methods may be called from any goroutine.
+type Server struct {
+	cfg    Config
+	log    *zap.Logger
+	book   *Book
+	hub    *hub
+	leases *leases
+	mux    *http.ServeMux
+
+	ctx  context.Context // of all calls
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	servers []*http.Server
+}
+
+// New makes a Server; Serve answers.
+func New(cfg Config) *Server {
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	if cfg.Book == nil {
+		cfg.Book = NewBook(cfg.Engine, nil)
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, book: cfg.Book, hub: &hub{eng: cfg.Engine}}
+	s.leases = newLeases(s.book, s.log)
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.mux = s.newMux()
+	return s
+}
+
+// Serve answers the calls that come in at a listener, which it closes in the end: when Close is
+// called, with nil, or when the listener fails, with the cause. Several
+// listeners may be served side by side.
+func (s *Server) Serve(l net.Listener) error {
+	handler, err := s.guard(l.Addr())
+	if err != nil {
+		l.Close()
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          zap.NewStdLog(s.log),
+	}
+	if !s.keep(server) {
+		l.Close()
+		return nil
+	}
+	s.log.Info("listening", zap.Stringer("api", l.Addr()))
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// keep notes a server for Close; false if that has been called.
+func (s *Server) keep(server *http.Server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.servers = append(s.servers, server)
+	}
+	return !s.closed
+}
+
+// closingTime is how long Close lets calls come to their end.
+const closingTime = time.Second
+
+// Close stops listening, ends event streams and waits, lets other calls finish, and
+// stops the clocks of leases; their rules stay. The Engine goes on.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	servers := s.servers
+	s.servers = nil
+	s.mu.Unlock()
+	s.stop()
+	s.leases.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
+	defer cancel()
+	var err error
+	for _, server := range servers {
+		if server.Shutdown(ctx) != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	return err
+}
+
+// ErrNoFiles is what Reload returns if the instance was started without files.
+var ErrNoFiles = errors.New("this instance has no rule files")
+
+// Reload reads the files again, as SIGHUP and the call do. With a mistake in them, the error
+// is of type rules.Errors and nothing changes.
+func (s *Server) Reload() error {
+	if s.cfg.Load == nil {
+		return ErrNoFiles
+	}
+	set, err := s.cfg.Load()
+	if err == nil {
+		err = s.book.SetFiles(set)
+	}
+	if err != nil {
+		s.log.Warn("rules not reloaded", zap.Error(err))
+		return err
+	}
+	s.log.Info("rules reloaded", zap.Int("rules", len(set.Rules)))
+	return nil
+}

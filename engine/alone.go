@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+)
+
+// A body is what leaves of a segment whose payload is not what it was.
+type body struct {
+	start   seq.Num // for its receiver
+	payload []byte
+	flags   wire.Flags
+}
+
+// departAlone lets out a segment that is cut, or that an edit of its content lies in.
+func (b *Box) departAlone(g *departure, i int) (left bool) {
+	g.close(i)
+	s := g.packet.At(i)
+	rest := b.bodyOf(g, s)
+	emptied := s.Len > 0 && len(rest.payload) == 0 && rest.flags&(wire.FIN|wire.SYN|wire.RST) == 0
+	if emptied {
+		rest.flags &^= wire.PSH
+	}
+	size := g.pieceSize(s, &rest)
+	for first := true; first || len(rest.payload) > 0; first = false {
+		one := rest.take(first, size)
+		g.packet.Part(&b.part, b.partHead[:], i, i+1)
+		b.fill(g, &one, size)
+		left = b.send(g) || left
+	}
+	if emptied {
+		b.acknowledge(g, s.End())
+	}
+	return left
+}
+
+// bodyOf is what is left of a segment: of what it keeps if it is truncated, with the
+// edits of the stream that lie in it.
+func (b *Box) bodyOf(g *departure, s wire.Segment) body {
+	is := body{s.Seq, g.packet.Payload()[s.Off : s.Off+s.Len], s.Flags}
+	r := seq.Range{From: s.Seq, To: s.End()}
+	if keep := int(g.keep); g.truncated && keep < s.Len {
+		r.To = s.Seq.Add(s.SegLen() - uint32(s.Len-keep) - uint32(s.Flags&wire.FIN))
+		is.payload, is.flags = is.payload[:keep], is.flags&^wire.FIN
+	}
+	if g.translation == nil {
+		return is
+	}
+	m := &g.translation.maps[g.dir]
+	if m.Plain(r) {
+		is.start = m.ToReceiver(s.Seq)
+		return is
+	}
+	short := false
+	is.start, b.edited, short = m.Edit(b.edited[:0], r, is.payload)
+	if is.payload = b.edited; short {
+		is.flags &^= wire.FIN
+	}
+	return is
+}
+
+// leastMSS is what every host takes in one segment (RFC 9293, section 3.7.1).
+const leastMSS = 536
+
+// mostBody is the payload of the largest packet.
+const mostBody = 65535 - wire.MaxHeader
+
+// pieceSize is into how large pieces a body is cut: those that are asked for, or what
+// the sender itself thought fit if it has grown. It is 0 if it leaves whole.
+func (g *departure) pieceSize(s wire.Segment, is *body) int {
+	size := int(g.split)
+	if size == 0 {
+		size = max(s.Len, leastMSS)
+	}
+	if g.spoiled || (g.set|is.flags)&(wire.SYN|wire.RST) != 0 || len(is.payload) <= size {
+		return 0
+	}
+	return size
+}
+
+// take takes off as much as a packet holds, in whole pieces.
+func (is *body) take(first bool, size int) (one body) {
+	most := mostBody
+	if size > 0 {
+		most -= most % size
+	}
+	one = *is
+	if !first {
+		one.flags &^= wire.CWR
+	}
+	if len(is.payload) > most {
+		one.payload = is.payload[:most]
+		one.flags &^= wire.FIN | wire.PSH
+	}
+	is.payload = is.payload[len(one.payload):]
+	is.start = is.start.Add(uint32(len(one.payload)))
+	return one
+}
+
+// fill completes b.part, which is the segment as it was, with what is left of it. As long as
+// that is all, its checksum stays as wrong as it was.
+func (b *Box) fill(g *departure, is *body, size int) {
+	p := &b.part
+	p.SetFlags(is.flags)
+	same := size == 0 && len(is.payload) == p.PayloadLen() &&
+		(len(is.payload) == 0 || &is.payload[0] == &p.Payload()[0])
+	if !same {
+		p.Refill(is.payload, size)
+	}
+	g.finish(p, is.start)
+	if !same && g.spoiled {
+		p.SpoilChecksum()
+	}
+}
+
+// acknowledge answers for the receiver of a segment of which nothing is left: it will
+// not. That has a meaning once the receiver has all before it.
+func (b *Box) acknowledge(g *departure, end seq.Num) {
+	got := g.conn.End(g.dir.Peer()).Received()
+	if g.translation == nil || g.translation.maps[g.dir].ToSender(got).Less(end) || b.full() {
+		return
+	}
+	b.enqueue(wait{
+		maker: acknowledger{}, target: g.dir, verdict: Forged, dir: g.dir.Peer(), side: g.conn.Side(g.dir.Peer()),
+		conn: uint32(g.conn.Index()), ordinal: g.conn.Ordinal(),
+	}, b.now)
+}
+
+// An acknowledger forges the acknowledgment of all that an endpoint has got.
+type acknowledger struct{}
+
+func (acknowledger) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
+	x, peer := c.End(to), c.End(to.Peer())
+	ack := peer.Received()
+	if t := b.translated(c); t != nil {
+		ack = t.maps[to].ToSender(ack)
+	}
+	var room [12]byte
+	return b.forge(c, to, wire.Build{
+		Seq: uint32(x.Received()), Ack: uint32(ack), Flags: wire.ACK, Window: peer.RawWindow(),
+		Options: appendStamp(room[:0], x),
+	})
+}
+
+// appendStamp appends the timestamps that an endpoint takes from its peer; nothing if it
+// takes none. The echo is 0, which nobody measures by.
+func appendStamp(dst []byte, x *conntrack.Endpoint) []byte {
+	if recent, ok := x.TSRecent(); ok {
+		dst = wire.AppendTimestamps(wire.AppendNOP(dst, 2), recent, 0)
+	}
+	return dst
+}

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// ByHand is the name that events and reasons give in place of a rule's where an
+// action was done by a call and not by a rule.
+const ByHand = "by-hand"
+
+// Act does an action on the connection of that ordinal, as a rule would that fires on it
+// now, without a segment in hand; only actions that are registered as anytime
+// can do so. What it leaves behind, as a black hole, lasts until the faults are
+// healed. found is false if there is no such connection.
+func (e *Engine) Act(conn uint64, a rules.Action) (found bool, err error) {
+	err = e.eachConn(func(b *Box, c *conntrack.Conn, now time.Duration) {
+		if !found && b.ordinal(c) == conn {
+			b.act(now, c, a)
+			found = true
+		}
+	})
+	return found, err
+}
+
+func (b *Box) act(now time.Duration, c *conntrack.Conn, a rules.Action) {
+	b.now = now
+	f := b.flowOf(c)
+	if f == nil {
+		f = b.newFlow(c)
+	}
+	j := &b.journey
+	*j = Journey{Now: now, Conn: c, rule: b.hand(), box: b, flow: f, fired: j.fired[:0]}
+	j.counts = &candidate{rule: j.rule}
+	faultOf(a).Apply(j)
+	b.emitAfter(j)
+}
+
+// hand is the rule in whose name actions are done by hand.
+func (b *Box) hand() *rule {
+	if b.byHand == nil {
+		b.byHand = b.compileRule(&rules.Rule{Name: ByHand, Enabled: true})
+	}
+	return b.byHand
+}
+
+// settleGone ends what rules have left behind that are in force no longer: their black
+// holes are filled, what they hold goes, and what they were to forge later is not.
+func (b *Box) settleGone() {
+	inForce := map[*rule]bool{nil: true, b.byHand: true}
+	for _, r := range b.rules.rules {
+		inForce[r] = true
+	}
+	for _, f := range b.flows {
+		if f == nil {
+			continue
+		}
+		for d := range f.holes {
+			if !inForce[f.holes[d].by] {
+				f.holes[d] = hole{}
+			}
+			if !inForce[f.hide[d]] {
+				f.hide[d] = nil
+			}
+		}
+	}
+	b.releaseAll(func(w *wait) bool { return !inForce[w.rule] })
+	for i := range b.waits {
+		if w := &b.waits[i]; w.verdict == Forged && !inForce[w.rule] {
+			b.lose(uint32(i), LossHealed)
+		}
+	}
+}
+
+// ReleaseAll lets go everything that is held.
+func (b *Box) ReleaseAll(now time.Duration) {
+	b.now = now
+	b.releaseAll(func(*wait) bool { return true })
+}
