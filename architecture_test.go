@@ -26,26 +26,34 @@ var mayImport = []struct {
 	{"tunnel", "", "water sys"},
 	{"tunnel/tunneltest", "tunnel", ""},
 	{"internal/wire", "internal/seq", ""},
+	{"internal/remap", "internal/seq", ""},
 	{"conntrack", "internal/seq internal/sched internal/wire", ""},
 	{"rules", "conntrack internal/tomldoc", ""},
-	{"engine", "conntrack internal/sched internal/seq internal/wire rules tunnel", "zap ebpf"},
+	{"engine", "conntrack internal/remap internal/sched internal/seq internal/wire rules tunnel", "zap ebpf"},
 	{"internal/ladder", "conntrack engine internal/seq internal/tomldoc internal/wire rules tunnel", ""},
 	{"internal/bench", "conntrack engine internal/netns internal/wire rules tunnel", "netlink sys"},
 	{"internal/replay", "conntrack engine internal/capture internal/wire rules", ""},
 	{"inline", "internal/netns internal/wire tunnel", ""},
 	{"lab", "conntrack engine internal/capture internal/netns internal/script internal/tomldoc rules tunnel", "zap sys"},
+	{"client", "", ""},
+	{"control", "client conntrack engine rules", "prometheus sys zap"},
+	{"toxiproxy", "rules", "zap"},
 	{"internal/schema", "conntrack lab rules", ""},
+	{"examples/incidents/http/backend", "", ""},
+	{"examples/incidents/http/go", "", ""},
+	{"examples/incidents/half-closed-client/server", "", ""},
 }
 
 // modules are the words above for modules of others.
 var modules = map[string]string{
-	"toml":     "github.com/BurntSushi/toml",
-	"gopacket": "github.com/gopacket/gopacket",
-	"netlink":  "github.com/vishvananda/netlink",
-	"ebpf":     "github.com/cilium/ebpf",
-	"sys":      "golang.org/x/sys",
-	"water":    "github.com/songgao/water",
-	"zap":      "go.uber.org/zap",
+	"toml":       "github.com/BurntSushi/toml",
+	"gopacket":   "github.com/gopacket/gopacket",
+	"netlink":    "github.com/vishvananda/netlink",
+	"prometheus": "github.com/prometheus/client_golang",
+	"ebpf":       "github.com/cilium/ebpf",
+	"sys":        "golang.org/x/sys",
+	"water":      "github.com/songgao/water",
+	"zap":        "go.uber.org/zap",
 }
 
 func TestImportsPointDown(t *testing.T) {

@@ -167,6 +167,7 @@ const (
 	hasTS                        // tsRecent is valid
 	sentAck                      // acked, rawWnd and edge are valid
 	near                         // it answers within milliseconds
+	doubted                      // an ICMP error has ended its SYN_SENT, if it has heard it
 )
 
 // An Endpoint is one TCP of a connection: what it has sent, and what a Linux
@@ -224,6 +225,10 @@ func (e *Endpoint) FIN() (n seq.Num, ok bool) { return e.fin, e.has(sentFin) }
 // exact RST carries this number, not the endpoint's last acknowledgment,
 // which may lag by a delayed ACK.
 func (e *Endpoint) Received() seq.Num { return e.rcv }
+
+// PeerISN is the peer's initial sequence number as the endpoint knows it; ok is false until
+// it has received a SYN, and then Received has no meaning either.
+func (e *Endpoint) PeerISN() (n seq.Num, ok bool) { return e.irs, e.has(gotSyn) }
 
 // Highest is the end of all that was delivered to it, beyond holes too.
 func (e *Endpoint) Highest() seq.Num {

@@ -25,6 +25,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 	x.offer(s)
 	switch {
 	case again && x.state == Closed && !x.has(gotSyn) && !st.crossed(x):
+		x.clear(doubted)
 		st.move(d, SynSent, Evidence) // thought to have given up
 	case again:
 	case crossed:

@@ -31,7 +31,10 @@ func (st *step) deliveredICMP(d Dir, e *wire.ICMP) {
 	case x.state == SynRcvd && x.has(passive):
 		ends = e.Seq == x.iss && endsRequest(e)
 	case x.state == SynSent, x.state == SynRcvd:
-		ends = seq.InRange(e.Seq, x.una, x.nxt.Add(1)) && endsOpening(e)
+		// Should its process hold the socket just then, Linux drops the error.
+		if ends = seq.InRange(e.Seq, x.una, x.nxt.Add(1)) && endsOpening(e); ends {
+			x.set(doubted)
+		}
 	}
 	if ends {
 		st.move(d, Closed, ByDelivery)

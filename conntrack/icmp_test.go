@@ -132,3 +132,42 @@ func told(t *testing.T, set setting, opening script, e wire.ICMP, n int, was Sta
 		t.Error(problem)
 	}
 }
+
+// Linux drops an error that arrives while the process has the socket. What comes next tells.
+func TestICMPMissed(t *testing.T) {
+	hostUnreachable := wire.ICMP{From: netip.MustParseAddr("10.77.1.1"), Type: wire.ICMPv4Unreachable, Code: 1}
+	for _, row := range []struct {
+		name string
+		then script
+	}{
+		{"the SYN again", `
+			+1s S> S 0:0               = SYN_RCVD SYN_SENT evidence
+			C> S. 0:0 ack 1            = SYN_RCVD ESTABLISHED
+			S> . 1:1 ack 1             = ESTABLISHED ESTABLISHED
+		`},
+		{"the answer to the SYN-ACK", `
+			S! S 0:0                   = SYN_RCVD CLOSED
+			C> S. 0:0 ack 1            = SYN_RCVD CLOSED
+			S> . 1:1 ack 1             = ESTABLISHED ESTABLISHED evidence
+			S> P. 1:101 ack 1          = ESTABLISHED ESTABLISHED
+			C> . 1:1 ack 101           = ESTABLISHED ESTABLISHED
+		`},
+		{"the RST of a host that has heard it", `
+			S! S 0:0                   = SYN_RCVD CLOSED
+			C> S. 0:0 ack 1            = SYN_RCVD CLOSED
+			S> R 1:1                   = CLOSED CLOSED
+		`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for _, set := range settings {
+				l := newLab(t, set)
+				l.run(`Sx S 0:0               = CLOSED SYN_SENT`)
+				c, d := l.find("S")
+				e := hostUnreachable
+				e.Seq = l.hosts["S"].isn
+				l.table.DeliveredICMP(l.now, c, d, &e)
+				l.run(row.then)
+			}
+		})
+	}
+}

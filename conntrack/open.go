@@ -16,7 +16,7 @@ func (c *Conn) reborn(d Dir, s *Segment) bool {
 	}
 	if x.has(sentSyn) && !x.has(prior) {
 		// Who had no answer may be thought to have given up, and go on.
-		return s.Seq != x.iss || c.gone && (x.has(gotSyn) || x.gap == 0)
+		return s.Seq != x.iss || c.gone && !x.has(doubted) && (x.has(gotSyn) || x.gap == 0)
 	}
 	return y.state != SynSent // else both open at once
 }

@@ -126,11 +126,13 @@ func (st *step) sentOther(d Dir, s *Segment) {
 	}
 }
 
-// revive corrects a state in which the endpoint could not have sent this.
+// revive corrects a state in which the endpoint could not have sent this. One that an
+// ICMP error should have ended, and that answers what came after it, has not heard it.
 func (st *step) revive(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
-	case x.state == SynSent:
+	case x.state == SynSent, x.state == Closed && x.has(doubted):
+		x.clear(doubted)
 		x.hasReceived(s.Ack)
 		x.una = x.iss.Add(1)
 		st.move(d, Established, Evidence)

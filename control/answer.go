@@ -43,7 +43,7 @@ func errorOf(err error) *client.Error {
 	var (
 		ready    *client.Error
 		mistakes rules.Errors
-		taken    *rules.NameTaken
+		taken    *TakenError
 		tooMuch  *http.MaxBytesError
 	)
 	switch {

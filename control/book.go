@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -63,7 +64,7 @@ func (b *Book) SetFilesAt(set *rules.Set, generation uint64) error {
 }
 
 // Put lays the rules of a layer over the files, in the place of those that it had. A rule
-// that its text gives no name is called after the layer. The error is a *rules.NameTaken
+// that its text gives no name is called after the layer. The error is a *TakenError
 // if another layer, or the files, have a rule of the same name.
 func (b *Book) Put(name string, set *rules.Set) error {
 	b.mu.Lock()
@@ -89,6 +90,21 @@ func (b *Book) Remove(name string) error {
 	return b.apply(b.files, slices.Delete(slices.Clone(b.layers), i, i+1))
 }
 
+// Cut resets both ends of all connections to a server.
+func (b *Book) Cut(server netip.AddrPort) error {
+	_, err := b.eng.Act(func(v *engine.ConnView) bool { return v.Server == server && !v.Closed() }, cut)
+	return err
+}
+
+var cut = rules.MustParse("[[rule]]\naction = { reset = \"both\" }").Rules[0].Actions[0]
+
+// A TakenError refuses a rule whose name one of another layer has.
+type TakenError struct{ Name, Layer string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("%q is already the name of a rule of %s", e.Name, e.Layer)
+}
+
 // has tells whether there is a layer of that name.
 func (b *Book) has(name string) bool {
 	b.mu.Lock()
@@ -107,8 +123,8 @@ func (b *Book) apply(files *rules.Set, layers []layer) error {
 		sets = append(sets, l.set)
 	}
 	whole, err := rules.Join(append(sets, files)...)
-	if err != nil {
-		return err
+	if taken, ok := errors.AsType[*rules.NameTaken](err); ok {
+		return &TakenError{taken.Name, b.layerOf[taken.Name]}
 	}
 	if err := b.eng.Reload(whole); err != nil {
 		return err

@@ -98,12 +98,8 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.cfg.Engine.Act(conn, action)
-	if err != nil {
+	if _, err := s.cfg.Engine.Act(func(v *engine.ConnView) bool { return v.Conn == conn }, action); err != nil {
 		return err
-	}
-	if !found {
-		return noConnection(conn)
 	}
 	return s.answerConnection(w, conn)
 }

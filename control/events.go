@@ -95,7 +95,9 @@ func (s *stream) run(ctx context.Context, l *listener) {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
-			lines = l.take()
+			if lines = l.take(); lines == nil {
+				continue // they went with the ones before
+			}
 		case <-tick.C:
 			if !s.sse {
 				continue

@@ -12,3 +12,6 @@ func (s *Server) Routes() (list []string) {
 	}
 	return list
 }
+
+// Listeners is how many follow events.
+func (s *Server) Listeners() int { return s.hub.count() }

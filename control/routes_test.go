@@ -9,6 +9,7 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 // Every route stands in openapi.yaml, and the other way round.
@@ -28,15 +29,26 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 	}
 }
 
-// The actions that the file lists are those that can be done by a call.
+// The actions that the file lists are those that can be done by a call, and they can.
 func TestOpenAPIHasTheActions(t *testing.T) {
 	doc, _ := document()
-	enum := doc.Paths.Value("/v1/connections/{conn}/{action}").Parameters.GetByInAndName("path", "action").Schema.Value.Enum
+	var listed, there []string
+	for _, name := range doc.Paths.Value("/v1/connections/{conn}/{action}").Parameters.GetByInAndName("path", "action").Schema.Value.Enum {
+		listed = append(listed, name.(string))
+	}
+	for _, f := range rules.Faults() {
+		if f.Anytime {
+			there = append(there, f.Name)
+		}
+	}
+	if !slices.Equal(listed, there) {
+		t.Errorf("openapi.yaml has %v, rule files have %v", listed, there)
+	}
+	bodies := map[string]string{"tag": `{"name":"x"}`, "untag": `{"name":"x"}`, "fin": `{"to":"client"}`, "inject": `{"to":"client","flags":"A"}`}
 	r := newRig(t, noRules, 1)
 	r.open(4000, 80)
-	for _, name := range enum {
-		body := map[string]string{"tag": `{"name":"x"}`, "untag": `{"name":"x"}`, "fin": `{"to":"client"}`, "inject": `{"to":"client","flags":"A"}`}[name.(string)]
-		r.call("POST", "/v1/connections/1/"+name.(string), body).want(http.StatusOK)
+	for _, name := range listed {
+		r.call("POST", "/v1/connections/1/"+name, bodies[name]).want(http.StatusOK)
 	}
 }
 
@@ -52,9 +64,9 @@ var misuses = []struct {
 	{"wrong method of a lease", "PATCH", "/v1/leases/x", "{}", 405, "/v1/leases/x does not do PATCH, but DELETE, GET, PUT"},
 
 	{"unknown parameter", "GET", "/v1/connections?prot=80", "", 400, `unknown parameter "prot"; there is state, client_state, server_state, port, client, server, tag, closed, after, limit`},
-	{"state", "GET", "/v1/connections?state=FIN_WAIT_3", "", 400, `client_state: unknown state "FIN_WAIT_3"; did you mean "FIN_WAIT_1"?`},
-	{"port", "GET", "/v1/connections?port=http", "", 400, `port: "http" is not a number or range; write one like "100", "1-100" or ">=10"`},
-	{"address", "GET", "/v1/connections?client=here", "", 400, `client: "here" is not an address`},
+	{"state", "GET", "/v1/connections?state=FIN_WAIT_3", "", 400, `state: unknown state "FIN_WAIT_3"; did you mean "FIN_WAIT_1"?`},
+	{"port", "GET", "/v1/connections?port=http", "", 400, `port: "http" is not a number or range; write it like 5, "2-4" or ">=3"`},
+	{"address", "GET", "/v1/connections?client=here", "", 400, `client: "here" is not an address or CIDR; write it like "10.0.0.0/8", "10.0.0.1:80" or "[fd77::1]:80"`},
 	{"closed", "GET", "/v1/connections?closed=perhaps", "", 400, `closed: "perhaps" is not true or false`},
 	{"limit", "GET", "/v1/connections?limit=-1", "", 400, `limit: "-1" is not a number`},
 	{"connection", "GET", "/v1/connections/9", "", 404, "there is no connection 9, or it is forgotten"},
@@ -65,8 +77,8 @@ var misuses = []struct {
 	{"act with a segment's action", "POST", "/v1/connections/1/drop", "{}", 404, `"drop" is nothing that a call can do to a connection; there is blackhole, fin, forget, inject, release, reset, tag, untag`},
 	{"act, bad JSON", "POST", "/v1/connections/1/reset", "{", 400, "bad JSON: unexpected EOF"},
 	{"act, no object", "POST", "/v1/connections/1/reset", "[1]", 400, "bad JSON: cannot unmarshal array into Go value of type map[string]interface {}"},
-	{"act, unknown parameter", "POST", "/v1/connections/1/reset", `{"too":"client"}`, 400, `reset.too: unknown key "too"; did you mean "to"?`},
-	{"act, bad parameter", "POST", "/v1/connections/1/reset", `{"to":"clint"}`, 400, `reset.to: "clint" is not client, server or both`},
+	{"act, unknown parameter", "POST", "/v1/connections/1/reset", `{"too":"client"}`, 400, `reset: unknown key "too"; did you mean "to"?`},
+	{"act, bad parameter", "POST", "/v1/connections/1/reset", `{"to":"clint"}`, 400, `reset.to: unknown side "clint"; did you mean "client"?`},
 	{"act, nested", "POST", "/v1/connections/1/reset", `{"to":{"x":1}}`, 400, "reset.to: must be a string, a number, true, false or a list"},
 
 	{"rule", "GET", "/v1/rules/none", "", 404, `there is no rule "none"`},
@@ -78,7 +90,7 @@ var misuses = []struct {
 	{"wait for both", "POST", "/v1/wait", `{"rule":"drop-fin","port":"80"}`, 400, "one condition is about a rule or about connections, not both"},
 	{"wait without rule", "POST", "/v1/wait", `{"fired":"2"}`, 400, "fired goes with rule"},
 	{"wait for no rule", "POST", "/v1/wait", `{"rule":"none"}`, 404, `there is no rule "none"`},
-	{"wait, count", "POST", "/v1/wait", `{"rule":"drop-fin","fired":"some"}`, 400, `fired: "some" is not a number or range; write one like "100", "1-100" or ">=10"`},
+	{"wait, count", "POST", "/v1/wait", `{"rule":"drop-fin","fired":"some"}`, 400, `fired: "some" is not a number or range; write it like 5, "2-4" or ">=3"`},
 	{"wait, misspelt", "POST", "/v1/wait", `{"rul":"drop-fin"}`, 400, `bad JSON: unknown field "rul"`},
 	{"wait, unit", "POST", "/v1/wait", `{"rule":"drop-fin","within":"10"}`, 400, `bad JSON: "10" is not a duration; write seconds, or "1.5s"`},
 	{"wait, too long", "POST", "/v1/wait", `{"rule":"drop-fin","within":"2h"}`, 400, "within: 2h0m0s is not between 0s and 1h0m0s"},
@@ -95,7 +107,7 @@ var misuses = []struct {
 	{"lease, negative", "POST", "/v1/leases", `{"ttl":-1}`, 400, "ttl: -1s is not between 0s and 24h0m0s"},
 	{"lease, id", "PUT", "/v1/leases/a%20b", `{}`, 400, `"a b" is no id; it may have 64 letters, digits, _ . and -`},
 	{"lease, taken", "PUT", "/v1/leases/files", `{}`, 409, `"files" is the name of other rules than a lease's`},
-	{"lease, name", "POST", "/v1/leases", `{"rules":"[[rule]]\nname=\"drop-fin\"\naction=\"drop\""}`, 409, `"drop-fin" is already the name of the rule at lease-1:1`},
+	{"lease, name", "POST", "/v1/leases", `{"rules":"[[rule]]\nname=\"drop-fin\"\naction=\"drop\""}`, 409, `"drop-fin" is already the name of a rule of files`},
 }
 
 func TestMisuse(t *testing.T) {
@@ -166,7 +178,7 @@ func TestMetrics(t *testing.T) {
 	sums := map[string]int{}
 	for line := range strings.Lines(text) {
 		for _, want := range []string{"tcpmangle_segments_total{", "tcpmangle_connections{", `tcpmangle_rule_fired_total{rule="drop-fin"} 1`,
-			`tcpmangle_rule_held_segments{rule="keep"} 1`, `verdict="drop"} 1`, `tcpmangle_lateness_seconds_count`, `tcpmangle_rules_generation 1`, `version="test"`} {
+			`tcpmangle_rule_held_segments{rule="keep"} 1`, `verdict="drop",worker="1"} 1`, `tcpmangle_lateness_seconds_count`, `tcpmangle_rules_generation 1`, `version="test"`} {
 			if strings.Contains(line, want) {
 				sums[want]++
 			}

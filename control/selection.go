@@ -31,6 +31,9 @@ func newSelection(f client.Filter) (*selection, error) {
 		return nil, err
 	}
 	either, err := readMatch(client.Filter{}, f.State)
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		e.Message = strings.TrimPrefix(e.Message, "client_")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +89,14 @@ func (s *selection) selects(v *engine.ConnView) bool {
 }
 
 // byHandActions are those that can be done by a call: they need no segment.
-var byHandActions = []string{"blackhole", "fin", "forget", "inject", "release", "reset", "tag", "untag"}
+var byHandActions = func() (names []string) {
+	for _, f := range rules.Faults() {
+		if f.Anytime {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}()
 
 // readAction makes an action of a rule file out of its name and parameters.
 func readAction(name string, params map[string]any) (rules.Action, error) {

@@ -55,7 +55,7 @@ type Box struct {
 	after   []pending // what is to leave after the segment in hand
 
 	queue     sched.Queue[ticket]
-	alarms    sched.Queue[alarm]
+	alarms    sched.Alarms // by Conn.Index; see arm
 	waits     []wait
 	freeWaits []uint32
 	arrivals  uint64
@@ -68,6 +68,7 @@ type Box struct {
 	head        [wire.MaxHeader]byte
 	partHead    [wire.MaxHeader]byte // headers of part
 	edited      []byte               // its payload, if that is edited
+	finds       []uint32             // of the fault replace
 	own         wire.Packet          // the segment in hand, once its payload is its own
 	scratch     []byte
 	out         Emission
@@ -307,6 +308,11 @@ func (b *Box) swallow(j *Journey) bool {
 	}
 	if r := f.hide[j.Dir]; r != nil && j.Kinds.Has(conntrack.KindRst) {
 		j.lose(r, "")
+		return true
+	}
+	if f.translation.blocks(j) {
+		b.overflow(j, tooManyEdits)
+		j.lose(nil, LossQueue.String())
 		return true
 	}
 	return f.lost.by != nil && b.forgotten(j)

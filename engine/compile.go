@@ -175,6 +175,7 @@ func (b *Box) Heal(now time.Duration) {
 	for _, r := range b.rules.rules {
 		r.enabled = false
 	}
+	b.armAll()
 	for _, f := range b.flows {
 		if f != nil {
 			f.holes, f.hide, f.lost = [2]hole{}, [2]*rule{}, loss{}
@@ -197,6 +198,7 @@ func (b *Box) Mute(side int, on bool) { b.muted[side] = on }
 func (b *Box) Stats() Stats {
 	s := b.stats
 	s.WaitBytes = b.pool.Held()
+	s.Moments = b.alarms.Len()
 	return s
 }
 

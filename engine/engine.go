@@ -134,8 +134,7 @@ func (e *Engine) hire(n int) error {
 func (e *Engine) boxConfig(out Output) BoxConfig {
 	return BoxConfig{
 		Rules: e.cfg.Rules, Seed: e.cfg.Seed, Output: out, OnEvent: e.cfg.OnEvent, AllEvents: e.cfg.AllEvents,
-		OnLook: e.cfg.OnLook,
-		Tap: e.cfg.Tap, Stacks: e.cfg.Stacks, MaxConns: e.cfg.MaxConns, Totals: e.totals,
+		OnLook: e.cfg.OnLook, Tap: e.cfg.Tap, Stacks: e.cfg.Stacks, MaxConns: e.cfg.MaxConns, Totals: e.totals,
 		Offload: [2]bool{e.cfg.Devices[0].Offload(), e.cfg.Devices[1].Offload()},
 	}
 }

@@ -98,9 +98,6 @@ func (j *Journey) role() rules.Role {
 	return r
 }
 
-// rel is the segment's number relative to its sender's ISN.
-func (j *Journey) rel() uint32 { return relative(j.Conn.End(j.Dir), j.Seg.Seq) }
-
 // relative is a number of e's sequence space counted from its ISN, or the
 // number itself while the ISN is unknown.
 func relative(e *conntrack.Endpoint, n seq.Num) uint32 {

@@ -38,14 +38,14 @@ func (f *finFault) told(j *Journey, to conntrack.Dir) bool {
 	return has
 }
 
-// open are the states in which an endpoint waits for a FIN.
-var open = conntrack.StatesOf(conntrack.Established, conntrack.FinWait1, conntrack.FinWait2)
+// awaiting are the states in which an endpoint waits for a FIN.
+var awaiting = conntrack.StatesOf(conntrack.Established, conntrack.FinWait1, conntrack.FinWait2)
 
 // make forges the FIN towards an endpoint, nil if that waits for none. If the peer has
 // sent its own, which did not arrive, it is this one.
 func (f *finFault) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 	x, peer := c.End(to), c.End(to.Peer())
-	if _, known := peer.ISN(); !known || !open.Has(x.State()) {
+	if _, known := peer.ISN(); !known || !awaiting.Has(x.State()) {
 		return nil
 	}
 	m := &b.translationOf(c).maps[to.Peer()]

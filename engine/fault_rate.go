@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
@@ -36,11 +37,19 @@ func (f *rateFault) Apply(j *Journey) {
 		j.tell("rate", func() string { return "the queue is full" })
 		return
 	}
-	b.busy = busy + f.takes(int64(j.packet.HeaderLen())+int64(j.Seg.Len))
+	b.busy = busy + f.takes(j.size())
 	if j.late += wait; j.by == nil {
 		j.by = j.rule
 	}
 	j.tell("rate", func() string { return fmt.Sprintf("%v late", wait) })
+}
+
+// size is the bytes of the packet in hand, from its IP header on.
+func (j *Journey) size() int64 {
+	if j.Kinds.Has(conntrack.KindICMP) {
+		return int64(j.box.buf.n)
+	}
+	return int64(j.packet.HeaderLen()) + int64(j.Seg.Len)
 }
 
 // takes is how long so many bytes take at the limit.

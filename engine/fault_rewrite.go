@@ -22,6 +22,7 @@ type rewriteFault struct {
 	Clear          rules.Flags    `rule:"clear" doc:"flags to clear, letters of FSRPAUEC"`
 	Set            rules.Flags    `rule:"set" doc:"flags to set"`
 	Truncate       *uint16        `rule:"truncate" doc:"payload bytes that are left; a FIN behind the cut goes, too"`
+	TruncateAt     *int64         `rule:"truncate_at" doc:"the same, by the place in the direction's stream that the payload ends before"`
 	ShiftSeq       int32          `rule:"shift_seq" doc:"added to the sequence numbers of the direction from the first segment on that the rule fires on" min:"-2147483648"`
 	ShiftTimestamp int32          `rule:"shift_timestamp" doc:"the same for its timestamps" min:"-2147483648"`
 }
@@ -33,7 +34,7 @@ func (f *rewriteFault) Check() []rules.Problem {
 	switch {
 	case f.Set&f.Clear != 0:
 		return []rules.Problem{{Key: "set", Other: "clear", Err: fmt.Sprintf("%s cannot be both set and cleared", f.Set&f.Clear)}}
-	case f.mods() == mods{} && f.ShiftSeq == 0 && f.ShiftTimestamp == 0:
+	case f.mods() == mods{} && f.TruncateAt == nil && f.ShiftSeq == 0 && f.ShiftTimestamp == 0:
 		return []rules.Problem{{Err: "it edits nothing; say what, for example window = 0"}}
 	}
 	return nil
@@ -44,6 +45,7 @@ func (f *rewriteFault) Apply(j *Journey) {
 		return
 	}
 	j.mods.add(f.mods())
+	f.cut(j)
 	f.shift(j)
 	j.tell("rewrite", f.String)
 }
@@ -86,6 +88,16 @@ func (m *mods) add(more mods) {
 	}
 	if more.mss > 0 {
 		m.mss = more.mss
+	}
+}
+
+// cut truncates the segment where the stream is to end.
+func (f *rewriteFault) cut(j *Journey) {
+	if f.TruncateAt == nil || j.offset() == nowhere {
+		return
+	}
+	if left := *f.TruncateAt - j.offset(); left < int64(j.Seg.Len) {
+		j.mods.add(mods{keep: uint16(max(left, 0)), truncated: true})
 	}
 }
 
@@ -139,6 +151,9 @@ func (f *rewriteFault) String() string {
 	}
 	if f.Truncate != nil {
 		add("cut to %d bytes", *f.Truncate)
+	}
+	if f.TruncateAt != nil {
+		add("cut at byte %d of the stream", *f.TruncateAt)
 	}
 	if f.ShiftSeq != 0 {
 		add("numbers by %+d", f.ShiftSeq)

@@ -12,9 +12,8 @@ import (
 // A flow is what the box itself keeps of a connection that a rule can concern:
 // its candidates with their counts, and what faults have left behind.
 type flow struct {
-	rules   []candidate   // that look at segments
-	moments []candidate   // that act at moments; see alarm
-	alarm   time.Duration // when the Box looks at moments; never if none can come
+	rules   []candidate // that look at segments
+	moments []candidate // that act at moments
 	tags    tags
 	held    []uint32 // places of b.waits that wait for an event, oldest first
 	holes   [2]hole  // by the direction that is lost
@@ -64,7 +63,6 @@ func (b *Box) newFlow(c *conntrack.Conn) *flow {
 		f = b.spareFlows[last]
 		b.spareFlows = b.spareFlows[:last]
 	}
-	f.alarm = never
 	for len(b.flows) <= c.Index() {
 		b.flows = append(b.flows, nil)
 	}
@@ -81,7 +79,7 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	for _, place := range f.held {
 		b.lose(place, LossGone)
 	}
-	b.disarm(f)
+	b.alarms.Clear(c.Index())
 	*f = flow{rules: f.rules[:0], moments: f.moments[:0], held: f.held[:0], tags: f.tags[:0]}
 	b.spareFlows = append(b.spareFlows, f)
 }

@@ -11,18 +11,18 @@ import (
 // action was done by a call and not by a rule.
 const ByHand = "by-hand"
 
-// Act does an action on the connection of that ordinal, as a rule would that fires on it
+// Act does an action on the connections that keep selects, as a rule would that fires on them
 // now, without a segment in hand; only actions that are registered as anytime
 // can do so. What it leaves behind, as a black hole, lasts until the faults are
-// healed. found is false if there is no such connection.
-func (e *Engine) Act(conn uint64, a rules.Action) (found bool, err error) {
+// healed. Keep is called as that of Conns is. n is how many connections there were.
+func (e *Engine) Act(keep func(*ConnView) bool, a rules.Action) (n int, err error) {
 	err = e.eachConn(func(b *Box, c *conntrack.Conn, now time.Duration) {
-		if !found && b.ordinal(c) == conn {
+		if v := b.connView(c, now); keep(&v) {
 			b.act(now, c, a)
-			found = true
+			n++
 		}
 	})
-	return found, err
+	return n, err
 }
 
 func (b *Box) act(now time.Duration, c *conntrack.Conn, a rules.Action) {
@@ -47,7 +47,8 @@ func (b *Box) hand() *rule {
 }
 
 // settleGone ends what rules have left behind that are in force no longer: their black
-// holes are filled, what they hold goes, and what they were to forge later is not.
+// holes are filled, what they made the box forget is known again, what they hold goes, and
+// what they were to forge later is not.
 func (b *Box) settleGone() {
 	inForce := map[*rule]bool{nil: true, b.byHand: true}
 	for _, r := range b.rules.rules {
@@ -64,6 +65,9 @@ func (b *Box) settleGone() {
 			if !inForce[f.hide[d]] {
 				f.hide[d] = nil
 			}
+		}
+		if !inForce[f.lost.by] {
+			f.lost = loss{}
 		}
 	}
 	b.releaseAll(func(w *wait) bool { return !inForce[w.rule] })

@@ -12,6 +12,9 @@ import (
 func (b *Box) aboutConnection() {
 	b.stats.Others[wire.ICMPError]++
 	e, c, to := b.errorAbout(b.buf.Bytes())
+	if c != nil && b.side != c.Side(to) {
+		b.renumber(&e, c, to)
+	}
 	switch {
 	case c == nil || b.side == c.Side(to): // or from behind the endpoint that it is for
 		b.passWhole()
@@ -33,6 +36,15 @@ func (b *Box) errorAbout(packet []byte) (e wire.ICMP, c *conntrack.Conn, to conn
 	}
 	c, to = b.table.Find(e.Src, e.Dst)
 	return e, c, to
+}
+
+// renumber has an error quote the number that the endpoint which it is for has given
+// the segment; its sender knows the segment by the number that it has arrived with.
+func (b *Box) renumber(e *wire.ICMP, c *conntrack.Conn, to conntrack.Dir) {
+	if t := b.translated(c); t != nil && !t.maps[to].Identity() {
+		e.Seq = t.maps[to].ToSender(e.Seq)
+		wire.SetQuotedSeq(b.buf.Bytes(), e.Seq)
+	}
 }
 
 // judgeICMP leads an error through the rules. To them its sender is the peer of
@@ -67,6 +79,9 @@ func (b *Box) carryOutICMP(j *Journey, e *wire.ICMP) {
 		b.overflow(j, tooMuchWaits)
 		j.verdict, j.reason = Drop, LossQueue.String()
 	}
+	if j.verdict == Pass && j.late > 0 {
+		j.verdict, j.due = Delay, j.Now
+	}
 	w := wait{
 		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side,
 		rule: j.by, verdict: j.verdict, kinds: j.Kinds, raw: true,
@@ -80,7 +95,7 @@ func (b *Box) carryOutICMP(j *Journey, e *wire.ICMP) {
 		}
 	case Delay:
 		w.buf = b.copyPacket()
-		b.enqueue(w, j.due)
+		b.enqueue(w, j.due+j.late)
 	case Hold:
 		w.buf = b.copyPacket()
 		b.keepHeld(j, w)

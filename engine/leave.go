@@ -13,8 +13,9 @@ type pending struct {
 	maker maker // what makes it when it leaves, towards
 	to    conntrack.Dir
 	after time.Duration
-	fit   bool // move its numbers to where its receiver waits, as it leaves
-	mods  mods // of a copy
+	late  time.Duration // the same, if the segment in hand is dropped
+	fit   bool          // move its numbers to where its receiver waits, as it leaves
+	mods  mods          // of a copy
 	rule  *rule
 	// numbered is the ordinal of the connection whose sender has given buf its numbers; 0: they are
 	// its receiver's.
@@ -133,6 +134,9 @@ func (b *Box) emitAfter(j *Journey) {
 			buf: p.buf, maker: p.maker, target: p.to, rule: p.rule, verdict: Forged, kinds: p.kinds, fit: p.fit,
 			mods: p.mods, numbered: p.numbered,
 			conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: p.to.Peer(), side: j.Conn.Side(p.to.Peer()),
+		}
+		if j.verdict == Drop {
+			p.after += p.late
 		}
 		if p.after == 0 {
 			b.leave(w)

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +65,7 @@ func (b *Box) explain(j *Journey) {
 	}
 	e.Kinds, e.Verdict, e.Rules, e.Reason = j.Kinds, j.verdict, j.fired, j.reason
 	if by := j.by; by != nil && !slices.ContainsFunc(b.look.Looks, func(l RuleLook) bool { return l.Fired && l.Rule == by.Name }) {
-		b.look.Looks = append(b.look.Looks, RuleLook{Rule: by.Name, index: by.Index, Why: j.before()})
+		b.look.Looks = append(b.look.Looks, RuleLook{Rule: by.Name, index: math.MaxInt, Why: j.before()})
 	}
 	b.tellLook(j.Conn, e)
 }

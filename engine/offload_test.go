@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -60,6 +61,42 @@ var equivalenceRules = []string{
 	`match = { segment = "data" }
 	nth = 3
 	actions = [{ record = "x" }, { replay = { name = "x", after = "2ms" } }]`,
+	`match = { segment = "data" }
+	every = 2
+	action = { rewrite = { window = 0, ttl = 7, clear = "P" } }`,
+	`match = { segment = "data" }
+	probability = 0.2
+	actions = [{ rewrite = { set = "P", truncate = 300 } }, { duplicate = { after = "1ms" } }]`,
+	`match = { segment = "syn" }
+	action = { rewrite = { shift_seq = -4000, shift_timestamp = 5 } }`,
+	`match = { segment = "data", from = "server" }
+	nth = 4
+	action = { rewrite = { shift_seq = 4000 } }`,
+	`match = { segment = "data" }
+	every = 3
+	action = { split = 200 }`,
+	`match = { segment = "data" }
+	probability = 0.3
+	action = { corrupt = { bytes = 2 } }`,
+	`match = { segment = "data" }
+	probability = 0.3
+	action = { corrupt = { bytes = 2, where = "header", checksum = "keep" } }`,
+	`match = { segment = "data" }
+	action = { replace = { find = "A", with = "BCD" } }`,
+	`match = { segment = "data" }
+	action = { replace = { find = "A" } }`,
+	`match = { segment = "data" }
+	every = 2
+	action = { replace = { find = "A", with = "B" } }`,
+	`match = { segment = "data" }
+	nth = 6
+	action = { fin = "client" }`,
+	`match = { segment = "data" }
+	nth = ["4", "9"]
+	actions = [
+		{ inject = { to = "client", data = "put in", after = "1ms" } },
+		{ inject = { to = "server", flags = "PA", data = "put in" } },
+	]`,
 }
 
 // pickRules makes a file of a few of them.
@@ -116,6 +153,7 @@ type record struct {
 	events [][]byte
 	left   []left
 	stats  engine.Stats
+	report []engine.RuleReport
 }
 
 // play plays a load, whole or with its super-packets cut into segments before they come in.
@@ -139,6 +177,7 @@ func (w *world) play(loads []load, cut bool) {
 // Nobody can tell from a result whether the kernel handed over super-packets:
 // the same events, and the same segments at the same times.
 func TestOffloadChangesNothing(t *testing.T) {
+	var atOnce, segments uint64
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		set, loads := pickRules(t, r), randomLoad(r)
@@ -148,7 +187,12 @@ func TestOffloadChangesNothing(t *testing.T) {
 			if err := cut.differsFrom(whole); err != "" {
 				t.Fatalf("seed %d, watched %t: %s\nrules: %+v", seed, watched, err, set.Rules[0])
 			}
+			atOnce += whole.stats.AtOnce
+			segments += whole.stats.Segments
 		}
+	}
+	if atOnce < segments/50 {
+		t.Errorf("of %d segments only %d were judged at once: the test has not tested that", segments, atOnce)
 	}
 }
 
@@ -161,7 +205,7 @@ func playLoad(set *rules.Set, seed uint64, loads []load, cut, watched bool) reco
 	}
 	w := newWorld(cfg)
 	w.play(loads, cut)
-	rec.left, rec.stats = w.left, w.Stats()
+	rec.left, rec.stats, rec.report = w.left, w.Stats(), w.Report()
 	return rec
 }
 
@@ -183,6 +227,9 @@ func (a record) differsFrom(b record) string {
 	}
 	if a.stats.Segments != b.stats.Segments || a.stats.Verdicts != b.stats.Verdicts {
 		return fmt.Sprintf("counts: cut %+v, whole %+v", a.stats, b.stats)
+	}
+	if !reflect.DeepEqual(a.report, b.report) {
+		return fmt.Sprintf("rules: cut %+v, whole %+v", a.report, b.report)
 	}
 	return ""
 }

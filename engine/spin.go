@@ -22,36 +22,42 @@ const (
 	minSpin  = time.Microsecond
 	spin     = 30 * time.Microsecond  // as a rule
 	busySpin = 100 * time.Microsecond // with busy-poll
-	maxLooks = 1000
+	maxLooks = 200 // of a microsecond each, but where the clock is a test's and stands
 )
 
 // longestSpin is the bound for each of so many workers. Where the endpoints' own
-// processors would be taken from them, nobody spins who is not asked to.
+// processors would be taken from them, nobody spins unasked.
 func longestSpin(busyPoll bool, workers int) time.Duration {
 	switch {
 	case busyPoll:
 		return busySpin
-	case runtime.NumCPU() >= workers+2:
+	case runtime.GOMAXPROCS(0) >= workers+2:
 		return spin
 	}
-	return minSpin
+	return 0
 }
 
 func (s *spinner) grow()   { s.budget = min(max(2*s.budget, minSpin), s.most) }
-func (s *spinner) shrink() { s.budget = max(s.budget/2, minSpin) }
+func (s *spinner) shrink() { s.budget = min(max(s.budget/2, minSpin), s.most) }
 
-// waited hears how long the wait after a spin in vain has taken.
+// waited hears how long the wait after a spin in vain has taken. Its own wake-up is in
+// that, which takes about as long as the longest spin.
 func (s *spinner) waited(d time.Duration) {
-	if d < s.most {
+	if d < 2*s.most {
 		s.grow()
 	}
 }
 
 // spin looks for packets again and again, until some have come, which it tells,
-// or the budget is spent. A due time, mail and the end cut it short.
+// or the budget is spent. A due time, mail and the end cut it short. Where a packet has to
+// leave soon it goes on until then: that is exact to the microsecond, and a wake-up is not.
 func (w *worker) spin() (came bool, err error) {
 	start := w.now()
 	due, hasDue := w.box.Next()
+	until := start + w.spinner.budget
+	if leaves, waits := w.box.NextEmission(); waits && leaves-start <= w.spinner.most {
+		until = max(until, leaves)
+	}
 	for range maxLooks {
 		n, err := w.readAll()
 		if err != nil {
@@ -65,10 +71,24 @@ func (w *worker) spin() (came bool, err error) {
 		if hasDue && due <= now || w.mail.waiting() || w.engine.stopping() {
 			return false, nil
 		}
-		if now-start >= w.spinner.budget {
+		if now >= until {
 			break
 		}
 	}
 	w.spinner.shrink()
 	return false, nil
+}
+
+// sleep is how long a worker may wait: not quite until a packet has to leave, since
+// a spin is to meet that moment. It is negative if nothing is ever due.
+func (w *worker) sleep() time.Duration {
+	next, ok := w.box.Next()
+	if !ok {
+		return -1
+	}
+	now := w.now()
+	if leaves, waits := w.box.NextEmission(); waits && leaves-now > w.spinner.most {
+		next = min(next, leaves-w.spinner.most)
+	}
+	return max(next-now, 0)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -32,5 +33,27 @@ func TestSpinnerAdapts(t *testing.T) {
 	}
 	if s.budget != spin {
 		t.Errorf("waits that more patience had spared lead to %v, want %v", s.budget, spin)
+	}
+}
+
+// Nobody spins unasked where the endpoints need the processors.
+func TestLongestSpin(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	tests := []struct {
+		busyPoll bool
+		workers  int
+		want     time.Duration
+	}{
+		{false, 1, spin},
+		{false, 2, spin},
+		{false, 3, 0},
+		{false, 4, 0},
+		{true, 1, busySpin},
+		{true, 4, busySpin},
+	}
+	for _, tt := range tests {
+		if got := longestSpin(tt.busyPoll, tt.workers); got != tt.want {
+			t.Errorf("busy-poll %t, %d workers on 4 processors: %v, want %v", tt.busyPoll, tt.workers, got, tt.want)
+		}
 	}
 }

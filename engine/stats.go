@@ -49,6 +49,7 @@ type Stats struct {
 	Others    [wire.NumReasons]uint64 // packets that passed because they are no TCP segment, by wire.Reason
 	Untracked uint64                  // segments that passed because they belong to no connection
 	Whole     uint64                  // packets forwarded as they came since no rule can concern them
+	AtOnce    uint64                  // segments for which one look at the first of their train stood
 	Swallowed uint64                  // retransmissions of held segments
 	Losses    [numLosses]uint64
 	Waiting   int // segments held or delayed now
@@ -68,6 +69,7 @@ func (s *Stats) add(o Stats) {
 	addTo(s.Others[:], o.Others[:])
 	s.Untracked += o.Untracked
 	s.Whole += o.Whole
+	s.AtOnce += o.AtOnce
 	s.Swallowed += o.Swallowed
 	addTo(s.Losses[:], o.Losses[:])
 	s.Waiting += o.Waiting

@@ -20,14 +20,14 @@ func (b *Box) train(c *conntrack.Conn, d conntrack.Dir, f *flow, common *conntra
 	if n < 2 || b.listened() || !f.atRest() || f.order[d] > b.now {
 		return 0
 	}
-	first := common.With(p.At(0))
-	size := uint32(n) * first.Len
-	kinds, ok := c.Steady(d, &first, size)
+	b.seg = common.With(p.At(0))
+	size := uint32(n) * b.seg.Len
+	kinds, ok := c.Steady(d, &b.seg, size)
 	if !ok {
 		return 0
 	}
 	j := &b.journey
-	*j = Journey{Now: b.now, Conn: c, Dir: d, Seg: &first, Kinds: kinds, box: b, flow: f, packet: p, fired: j.fired[:0]}
+	*j = Journey{Now: b.now, Conn: c, Dir: d, Seg: &b.seg, Kinds: kinds, box: b, flow: f, packet: p, fired: j.fired[:0]}
 	for i := range f.rules {
 		if _, ok := f.rules[i].misses(j, n); !ok {
 			return 0
@@ -45,10 +45,10 @@ func (b *Box) listened() bool { return b.cfg.OnEvent != nil || b.cfg.Tap != nil 
 
 // leaveTrain does what Box.segment does for each segment that passes.
 func (b *Box) leaveTrain(j *Journey, n int, size uint32) {
-	b.seg = *j.Seg
 	b.seg.Len = size
 	b.stats.Segments += uint64(n)
 	b.stats.Verdicts[Pass] += uint64(n)
+	b.stats.AtOnce += uint64(n)
 	b.table.SentOn(b.now, j.Conn, j.Dir, &b.seg)
 	j.flow.streams[j.Dir].note(j.Conn.End(j.Dir))
 	b.run = run{to: n, conn: j.Conn, dir: j.Dir}

@@ -54,6 +54,20 @@ func (b *Box) translated(c *conntrack.Conn) *translation {
 	return nil
 }
 
+// blocks tells whether the segment in hand lies behind one that is stuck. That one is
+// judged anew when it comes again.
+func (t *translation) blocks(j *Journey) bool {
+	if t == nil || !t.stuck[j.Dir].is || j.Seg.End() == j.Seg.Seq {
+		return false
+	}
+	s := &t.stuck[j.Dir]
+	if j.Seg.Seq.LessEq(s.at) {
+		s.is = !s.at.Less(j.Seg.End())
+		return false
+	}
+	return true
+}
+
 // number moves what a packet in direction d says of its peer's numbers and of
 // timestamps to where its receiver has them. got is the end of what its sender has received.
 func (t *translation) number(p *wire.Packet, d conntrack.Dir, got seq.Num) {

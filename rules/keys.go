@@ -55,7 +55,7 @@ func RuleKeys() []KeyDoc { return append([]KeyDoc(nil), ruleKeys...) }
 var ruleKeys = []KeyDoc{
 	{Name: "name", Type: "string", Default: `"rule-N"`, Doc: "what messages, events and steps call the rule; letters, digits, _ . and -"},
 	{Name: "match", Type: "table", Doc: "which segments of which connections; all keys must hold"},
-	{Name: "at", Type: "table", Doc: "act at a moment of each matching connection, without a segment"},
+	{Name: "at", Type: "table", Doc: "act at a moment of each matching connection, without a segment: once, or count times"},
 	{Name: "action", Type: "action", Doc: "what happens to them"},
 	{Name: "actions", Type: "list of actions", Doc: "several actions, done in order, in place of action"},
 	{Name: "enabled", Type: "boolean", Default: "true", Doc: "false: loaded, but asleep until it is enabled"},

@@ -49,7 +49,7 @@ func readChance(l *Limits, v tomldoc.Value) {
 
 // gilbertKeys are those of the loss model, besides its name.
 var gilbertKeys = []key[GilbertElliott]{
-	{KeyDoc{Name: "p", Type: "probability", Doc: "from the good state to the bad one, per segment"},
+	{KeyDoc{Name: "p", Type: "probability", Doc: "from the good state to the bad one, per segment; what is new in the stream, what is sent again and bare ACKs are a chain each"},
 		func(g *GilbertElliott, v tomldoc.Value) { g.P, _ = v.Probability() }},
 	{KeyDoc{Name: "r", Type: "probability", Doc: "from the bad state to the good one, per segment"},
 		func(g *GilbertElliott, v tomldoc.Value) { g.R, _ = v.Probability() }},

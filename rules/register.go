@@ -88,6 +88,7 @@ type Problem struct {
 type FaultDoc struct {
 	Name, Doc string
 	Terminal  bool // ends the walk
+	Anytime   bool // a rule with `at` may have it
 	Params    []ParamDoc
 }
 
@@ -107,7 +108,7 @@ func Faults() []FaultDoc {
 	var all []FaultDoc
 	for _, name := range faultNames() {
 		f := lookup(name)
-		doc := FaultDoc{Name: f.name, Doc: f.doc, Terminal: f.Terminal}
+		doc := FaultDoc{Name: f.name, Doc: f.doc, Terminal: f.Terminal, Anytime: f.Anytime}
 		for _, p := range f.params {
 			doc.Params = append(doc.Params, p.ParamDoc)
 		}

@@ -54,6 +54,7 @@ func writeRuleKeys(w io.Writer) {
 	}{
 		{"the rule", rules.RuleKeys()},
 		{"match: which segments of which connections", rules.MatchKeys()},
+		{"at = { ... }: acting at a moment of a connection, with keys of match that ask for no segment", rules.AtKeys()},
 		{"how often", rules.LimitKeys()},
 		{`probability = { model = "gilbert-elliott", ... }`, rules.GilbertElliottKeys()},
 	} {
@@ -101,7 +102,8 @@ func writeKinds(w io.Writer) {
 }
 
 func writeActions(w io.Writer) {
-	fmt.Fprint(w, "pass, drop, delay and hold end a segment's walk through the rules.\n\n")
+	fmt.Fprintf(w, "%s end a segment's walk through the rules.\n", actionNames(func(f rules.FaultDoc) bool { return f.Terminal }))
+	fmt.Fprintf(w, "A rule with at may have %s.\n\n", actionNames(func(f rules.FaultDoc) bool { return f.Anytime }))
 	for _, f := range rules.Faults() {
 		fmt.Fprintf(w, "%s\n  %s\n", f.Name, f.Doc)
 		for _, p := range f.Params {
@@ -118,6 +120,18 @@ func writeActions(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprint(w, "* may stand alone: { delay = \"50ms\" } is { delay = { by = \"50ms\" } }.\n")
+}
+
+// actionNames lists the actions of a sort: "a, b and c".
+func actionNames(is func(rules.FaultDoc) bool) string {
+	var names []string
+	for _, f := range rules.Faults() {
+		if is(f) {
+			names = append(names, f.Name)
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // entry is one line, or two where the name is long.

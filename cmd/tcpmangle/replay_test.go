@@ -73,6 +73,29 @@ name   = "never"
 match  = { segment = "rst" }
 action = "drop"
 `,
+	"why.toml": `
+[[rule]]
+name     = "elsewhere"
+match    = { port = 9 }
+action   = "drop"
+optional = true
+
+[[rule]]
+name   = "lose-fin"
+match  = { segment = "first-fin" }
+action = "drop"
+
+[[rule]]
+name     = "answers"
+match    = { segment = "data", from = "server" }
+action   = "drop"
+optional = true
+
+[[rule]]
+name   = "old"
+at     = { age = "45ms" }
+action = { tag = "old" }
+`,
 	"perhaps.toml": `
 [[rule]]
 name     = "perhaps"
@@ -95,6 +118,9 @@ func TestReplay(t *testing.T) {
 		{"never-json", "-f never.toml --json trouble.pcapng", 1},
 		{"optional", "-f perhaps.toml trouble.pcapng", 0},
 		{"one-of-two", "-f lose-fin.toml -f never.toml trouble.pcapng", 1},
+		{"explain", "-f why.toml --explain trouble.pcapng", 0},
+		{"explain-json", "-f why.toml --explain --json trouble.pcapng", 2},
+		{"explain-events", "-f why.toml --explain --events - trouble.pcapng", 2},
 		{"two-captures", "-f lose-fin.toml trouble.pcapng trouble.pcapng", 2},
 		{"events-nowhere", "-f lose-fin.toml --events nowhere/out trouble.pcapng", 2},
 		{"write-nowhere", "-f lose-fin.toml -w nowhere/out trouble.pcapng", 2},

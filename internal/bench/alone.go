@@ -141,6 +141,29 @@ func (r *run) lookups() {
 		r.add(largeTable(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone, r.cfg.Conns))
 		r.add(busyOf(r.cfg.Conns), LookupCost, large.find(r.cfg.Alone, busyConns))
 	}
+	r.add(distant(r.cfg.Conns), ReadCost, chase(r.cfg.Conns, r.cfg.Alone))
+}
+
+// chase measures how long a read takes from one of so many cache lines, when where it
+// goes is known by the one before: what a lookup in as large a table waits for at least.
+func chase(lines, n int) float64 {
+	type line struct {
+		next uint32
+		_    [60]byte
+	}
+	all := make([]line, lines)
+	order := rand.New(rand.NewPCG(1, 2)).Perm(lines)
+	for i, at := range order {
+		all[at].next = uint32(order[(i+1)%lines])
+	}
+	at := uint32(0)
+	start := time.Now()
+	for range n {
+		at = all[at].next
+	}
+	elapsed := time.Since(start)
+	runtime.KeepAlive(at)
+	return float64(elapsed) / float64(n)
 }
 
 // busyConns is the size of the small table, and of the busy part of the large one.
@@ -148,6 +171,7 @@ const busyConns = 1000
 
 func largeTable(n int) string { return grouped(float64(n)) + " connections" }
 func busyOf(n int) string     { return "1,000 busy of " + largeTable(n) }
+func distant(n int) string    { return grouped(float64(n)) + " cache lines" }
 
 // A filled is a Table with n forged connections.
 type filled struct {

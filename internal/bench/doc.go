@@ -5,6 +5,7 @@
 //	kernel   [client] ── veth ── [router: ip_forward] ── veth ── [server]
 //	proxy    [client] ── veth ── [router: toxiproxy  ] ── veth ── [server]
 //	box      [client] ── TUN ── this process: Engine ── TUN ── [server]
+//	bare     [client] ── TUN ── this process: reads and writes ── TUN ── [server]
 //
 // Client and server are processes of their own (Endpoint), so that the CPU time
 // of this process is that of the box. Ways and rounds are interleaved: a

@@ -13,6 +13,7 @@ import (
 // The ways that traffic can take, as reports name them.
 const (
 	KernelRouter = "kernel router"
+	Bare         = "bare forwarding"
 	Box          = "box"
 	Box10        = "box, 10 rules"
 	Box1000      = "box, 1,000 rules"
@@ -48,6 +49,7 @@ var allTraffic = []traffic{bulkOne, bulkFour, roundTrip, connecting}
 
 var variants = []variant{
 	{KernelRouter, allTraffic, openKernel},
+	{Bare, []traffic{bulkOne, roundTrip, connecting}, openBare},
 	{Box, allTraffic, openBox(offloadStage, engine.Config{}, 0)},
 	{Box10, allTraffic, openBox(offloadStage, engine.Config{Rules: idleRules(10)}, 0)},
 	{Box1000, []traffic{bulkOne, roundTrip, connecting}, openBox(offloadStage, engine.Config{Rules: idleRules(1000)}, 0)},

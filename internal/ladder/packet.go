@@ -3,7 +3,9 @@ package ladder
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -24,6 +26,9 @@ func (s *spec) payload(from int) []byte {
 		return s.text
 	}
 	at := s.seq
+	if s.at != nil {
+		return stream(nil, from, *s.at, s.size)
+	}
 	if s.flags.Has(wire.SYN) {
 		at++ // the SYN stands before it
 	}
@@ -112,10 +117,22 @@ func (p *player) compare(c *conn, side int, s *spec, got *packet) error {
 		return fmt.Errorf("win %d, want %d", v.Window(), *s.win)
 	case v.GSO() != s.gso:
 		return fmt.Errorf("gso %d, want %d", v.GSO(), s.gso)
-	case !bytes.Equal(v.Payload(), s.payload(from)):
-		return fmt.Errorf("the payload is not what the stream holds there")
 	}
-	return cmp.Or(p.compareOptions(c, side, s, &v), soundOffload(got, &v), soundChecksums(got, &v))
+	if n := flips(v.Payload(), s.payload(from)); n != s.flips {
+		if s.flips == 0 {
+			return errors.New("the payload is not what the stream holds there")
+		}
+		return fmt.Errorf("%d bits of the payload are the wrong way round, want %d", n, s.flips)
+	}
+	return cmp.Or(p.compareOptions(c, side, s, &v), soundOffload(got, &v), soundChecksums(s, &v))
+}
+
+// flips counts the bits in which two payloads of one size differ.
+func flips(a, b []byte) (n int) {
+	for i := range a {
+		n += bits.OnesCount8(a[i] ^ b[i])
+	}
+	return n
 }
 
 func (p *player) compareOptions(c *conn, side int, s *spec, v *wire.Packet) error {
@@ -145,10 +162,14 @@ func soundOffload(got *packet, v *wire.Packet) error {
 }
 
 // soundChecksums wants each of the segments to have right checksums once the
-// device has cut them.
-func soundChecksums(_ *packet, v *wire.Packet) error {
+// device has cut them, or wrong ones where the script says so.
+func soundChecksums(s *spec, v *wire.Packet) error {
 	for i := range v.Segments() {
-		if err := wire.VerifyChecksums(v.Materialize(i, nil)); err != nil {
+		err := wire.VerifyChecksums(v.Materialize(i, nil))
+		switch {
+		case s.badsum && err == nil:
+			return errors.New("its checksum is right")
+		case !s.badsum && err != nil:
 			return err
 		}
 	}

@@ -25,6 +25,8 @@ type spec struct {
 	win      *uint16
 	options  []option // nil: not said
 	text     []byte   // payload; by default what the stream holds at its place
+	at       *uint32  // the place of the stream that the payload comes from, if it is another
+	flips    int      // so many bits of the payload are the wrong way round
 	gso      int
 	partial  bool // the checksum is left to the device
 	badsum   bool // the checksum is wrong
@@ -78,7 +80,7 @@ func (p *parser) tcp(l *line, s *spec) {
 	p.sound(t, s)
 }
 
-var attributes = []string{"ack", "win", "gso", "text", "partial", "badsum"}
+var attributes = []string{"ack", "win", "gso", "text", "at", "flips", "partial", "badsum"}
 
 func (p *parser) attribute(l *line, s *spec) {
 	t := l.next()
@@ -91,6 +93,11 @@ func (p *parser) attribute(l *line, s *spec) {
 		s.win = &n
 	case t.text == "gso":
 		s.gso = int(p.number(l, 16))
+	case t.text == "at":
+		n := uint32(p.number(l, 32))
+		s.at = &n
+	case t.text == "flips":
+		s.flips = int(p.number(l, 16))
 	case t.text == "partial":
 		s.partial = true
 	case t.text == "badsum":

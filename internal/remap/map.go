@@ -28,6 +28,9 @@ const Most = 1 << 14
 type Map struct {
 	base  uint32 // what is added to numbers before all edits
 	edits []edit // by place, none overlaps another
+
+	floor   seq.Num // where the receiver's numbers go by base, if some went otherwise once
+	floored bool
 }
 
 // An edit is one place where the receiver's stream is another than the sender's.
@@ -55,6 +58,7 @@ func (m *Map) Identity() bool { return m.base == 0 && len(m.edits) == 0 }
 // Shift moves all numbers by so many, back if it is the negative of a size.
 func (m *Map) Shift(by uint32) {
 	m.base += by
+	m.floor = m.floor.Add(by)
 	m.move(0, by)
 }
 
@@ -183,8 +187,12 @@ func (m *Map) ToSender(ack seq.Num) seq.Num {
 }
 
 // Block is what a SACK block tells the sender, its ends moved inwards where they lie
-// inside a content. It may come out empty.
+// inside a content, or before what is known of the numbers. It may come out empty.
 func (m *Map) Block(r seq.Range) seq.Range {
+	if m.floored {
+		r.From = seq.Max(r.From, m.floor)
+		r.To = seq.Max(r.From, r.To)
+	}
 	from, to := m.ToSender(r.From), m.ToSender(r.To)
 	if e := m.meets(r.From); e != nil && e.first() != r.From && r.From.Less(e.last()) {
 		from = e.end()
@@ -210,6 +218,13 @@ func (m *Map) Acked(ack seq.Num) {
 	}
 	if n > 0 {
 		m.base = m.edits[n-1].base
+		m.floor, m.floored = m.edits[n-1].last(), true
 		m.edits = m.edits[n:]
 	}
+	if m.floor.Size(ack) > longAgo {
+		m.floored = false
+	}
 }
+
+// longAgo is further back than any SACK block tells of, and near enough to be compared.
+const longAgo = 1 << 30

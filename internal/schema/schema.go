@@ -74,6 +74,7 @@ func rule() node {
 	r := object(append(rules.RuleKeys(), rules.LimitKeys()...), "")
 	p := r["properties"].(node)
 	p["match"] = object(rules.MatchKeys(), "all keys must hold; a list means any of")
+	p["at"] = object(rules.AtKeys(), "a moment, in place of a segment")
 	p["action"] = node{"$ref": "#/definitions/action"}
 	p["actions"] = listOf(node{"$ref": "#/definitions/action"}, "done in order")
 	model := object(rules.GilbertElliottKeys(), "a loss model with bursts")

@@ -17,20 +17,23 @@ var (
 
 // types are the words that the reference has for what may be written.
 var types = map[string]node{
-	"string":          word,
-	"boolean":         {"type": "boolean"},
-	"integer":         whole,
-	"number":          {"type": "number"},
-	"number or range": choice,
-	"ordinal":         choice,
-	"size":            choice,
-	"rate":            word,
-	"address":         word,
-	"duration":        {"type": "string", "pattern": `^\s*\+?([0-9.]+(ns|us|µs|μs|ms|s|m|h)\s*)+$`},
-	"duration range":  word,
-	"probability":     chance,
-	"table":           {"type": "object"},
-	"string or table": {"type": []string{"string", "integer", "object"}},
+	"string":             word,
+	"boolean":            {"type": "boolean"},
+	"integer":            whole,
+	"number":             {"type": "number"},
+	"number or range":    choice,
+	"ordinal":            choice,
+	"size":               choice,
+	"rate":               word,
+	"address":            word,
+	"regular expression": word,
+	"bytes":              word, // in hexadecimal
+	"string or integer":  {"type": []string{"string", "integer"}},
+	"duration":           {"type": "string", "pattern": `^\s*\+?([0-9.]+(ns|us|µs|μs|ms|s|m|h)\s*)+$`},
+	"duration range":     word,
+	"probability":        chance,
+	"table":              {"type": "object"},
+	"string or table":    {"type": []string{"string", "integer", "object"}},
 
 	// Put in by hand, see rule.
 	"action":               {},
@@ -72,6 +75,8 @@ func open(typ string, values []string) node {
 			numbers = append(numbers, n)
 		}
 		return node{"enum": numbers}
+	case typ == "string or integer":
+		return node{"anyOf": []node{{"enum": values}, whole}}
 	case slices.Equal(values, conntrack.KindNames()), slices.Equal(values, conntrack.StateNames()):
 		return node{"anyOf": []node{{"enum": values}, word}}
 	}

@@ -61,6 +61,18 @@ func ParseICMPError(packet []byte) (e ICMP, ok bool) {
 	return e, e.readQuote(icmp[icmpLen:], h.v6)
 }
 
+// SetQuotedSeq changes the sequence number that an ICMP error quotes, and the
+// checksum of the error. The checksum in the quote stays as it is: nobody can verify it
+// there. packet is one that ParseICMPError accepts.
+func SetQuotedSeq(packet []byte, n seq.Num) {
+	h, _ := readIP(packet)
+	icmp := packet[h.size:h.end]
+	size, _ := quotedIP(icmp[icmpLen:], h.v6)
+	at := icmpLen + size + 4
+	replace16(icmp, at, 2, uint16(n>>16))
+	replace16(icmp, at+2, 2, uint16(n))
+}
+
 func isError(h ipHeader, typ uint8) bool {
 	switch {
 	case h.v6 && h.proto == protoICMPv6:

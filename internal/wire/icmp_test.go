@@ -80,6 +80,23 @@ func TestICMPBuildSize(t *testing.T) {
 	}
 }
 
+func TestSetQuotedSeq(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		b := ICMPBuild{From: server4.Addr(), To: client4.Addr(), Type: 3, Quote: withIPv4Options(build(v6, Build{Seq: 7, Flags: ACK}))}
+		if v6 {
+			b.From, b.To, b.Quote = server6.Addr(), client6.Addr(), build(v6, Build{Seq: 7, Flags: ACK})
+		}
+		packet := b.Append(nil)
+		SetQuotedSeq(packet, 0xfffe0003)
+		if err := VerifyChecksums(packet); err != nil {
+			t.Error(err)
+		}
+		if e, ok := ParseICMPError(packet); !ok || e.Seq != 0xfffe0003 {
+			t.Errorf("it quotes %v, %v", e.Seq, ok)
+		}
+	}
+}
+
 func FuzzICMPError(f *testing.F) {
 	for _, packet := range seeds() {
 		f.Add(packet)

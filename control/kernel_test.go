@@ -1,0 +1,238 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// Two kernels, and the API between them:
+//
+//	namespace A                                   namespace B
+//	10.77.1.1/32 ─ tun ══ engine.Engine ══ tun ─ 10.77.2.1/32
+//	                            │
+//	                      control.Server ◄─ client.Client
+
+// A host is a namespace with a device.
+type host struct {
+	*netns.NS
+	dev  tunnel.Device
+	addr netip.Prefix
+}
+
+func newHost(t *testing.T, addr, other string) *host {
+	t.Helper()
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+	h := &host{NS: ns, addr: netip.MustParsePrefix(addr)}
+	if err := ns.Do(func() (err error) {
+		h.dev, err = tunnel.Open(tunnel.Config{})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.dev.Close() })
+	name := h.dev.Name()
+	if err := errors.Join(ns.AddAddr(name, h.addr), ns.LinkUp(name), ns.AddRoute(netip.MustParsePrefix(other), name)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func needTUN(t *testing.T) {
+	t.Helper()
+	err := netns.Check()
+	if err == nil && netns.NeedUserNS() {
+		err = errors.New("run as root")
+	}
+	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1" {
+		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
+	}
+	if err != nil {
+		t.Skipf("needs a network namespace and a TUN device: %v", err)
+	}
+}
+
+// newLab makes the picture above.
+func newLab(t *testing.T, set string) (a, b *host, c *client.Client) {
+	t.Helper()
+	needTUN(t)
+	a, b = newHost(t, "10.77.1.1/32", "10.77.2.1/32"), newHost(t, "10.77.2.1/32", "10.77.1.1/32")
+	files := mustParse(t, set)
+	eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{a.dev, b.dev}, Rules: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- eng.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if lost, err := eng.RingDrops(); lost > 0 || err != nil {
+			t.Errorf("the rings have lost %d packets: %v", lost, err)
+		}
+	})
+	r := &rig{t: t, eng: eng, Server: control.New(control.Config{Engine: eng, Book: control.NewBook(eng, files)})}
+	return a, b, r.serve()
+}
+
+// connect makes a connection from a to b.
+func connect(t *testing.T, a, b *host) (from, to net.Conn) {
+	t.Helper()
+	var l net.Listener
+	if err := b.Do(func() (err error) {
+		l, err = net.Listen("tcp", netip.AddrPortFrom(b.addr.Addr(), 8080).String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := a.Do(func() (err error) {
+		from, err = net.DialTimeout("tcp", l.Addr().String(), patience)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	to, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []net.Conn{from, to} {
+		c.SetDeadline(time.Now().Add(patience))
+		t.Cleanup(func() { c.Close() })
+	}
+	return from, to
+}
+
+// patience is for a machine with much else to do.
+const patience = 20 * time.Second
+
+// A black hole is put on and healed while 8 MiB are on their way: each byte arrives once
+// and in order. 2,000 calls meanwhile lose no packet.
+func TestBlackholeAndHeal(t *testing.T) {
+	a, b, c := newLab(t, noRules)
+	from, to := connect(t, a, b)
+	sent := make([]byte, 8<<20)
+	for i := range sent {
+		sent[i] = byte(rand.Uint32())
+	}
+	half := len(sent) / 2
+	go func() {
+		from.Write(sent[:half])
+	}()
+	got := make([]byte, half)
+	if _, err := io.ReadFull(to, got); err != nil {
+		t.Fatal(err)
+	}
+	conns, err := c.Connections(t.Context(), client.Filter{Port: "8080", State: "ESTABLISHED"})
+	if err != nil || len(conns) != 1 {
+		t.Fatalf("%+v, %v", conns, err)
+	}
+	conn, err := c.Act(t.Context(), conns[0].Conn, client.Blackhole("both"))
+	if err != nil || len(conn.Lost) != 2 {
+		t.Fatalf("%+v, %v", conn, err)
+	}
+	writing := make(chan error, 1)
+	go func() {
+		_, err := from.Write(sent[half:])
+		writing <- errors.Join(err, from.(*net.TCPConn).CloseWrite())
+	}()
+	to.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	if n, err := to.Read(got[:1]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes came out of a black hole: %v", n, err)
+	}
+	got[0] = sent[0]
+	if err := c.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	calls := make(chan error, 1)
+	go func() {
+		var err error
+		for range 1000 {
+			_, err1 := c.Connections(t.Context(), client.Filter{})
+			_, err2 := c.Rules(t.Context())
+			err = errors.Join(err, err1, err2)
+		}
+		calls <- err
+	}()
+	to.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(to)
+	if err := errors.Join(err, <-writing, <-calls); err != nil {
+		t.Error(err)
+	}
+	if sha256.Sum256(append(got, rest...)) != sha256.Sum256(sent) {
+		t.Errorf("%d bytes arrived, not those that were sent", half+len(rest))
+	}
+}
+
+// A lease that lapses gives back the connection that its rule had cut; the wait for the
+// firing ends at once.
+func TestLeaseLapsesBetweenKernels(t *testing.T) {
+	a, b, c := newLab(t, noRules)
+	from, to := connect(t, a, b)
+	if _, err := c.NewLease(t.Context(), client.LeaseRequest{
+		TTL:   client.Duration(500 * time.Millisecond),
+		Rules: "[[rule]]\nname = \"cut\"\nmatch = { port = 8080, segment = \"data\" }\naction = { blackhole = \"client\" }\n",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := c.Wait(t.Context(), client.Condition{Rule: "cut"}); err != nil || !w.Met {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, []byte("hello")) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if leases, err := c.Leases(t.Context()); err != nil || len(leases) != 0 {
+		t.Errorf("%+v, %v", leases, err)
+	}
+}
+
+// States are the kernels', and a reset by hand is one that the kernel takes.
+func TestWatchAndReset(t *testing.T) {
+	a, b, c := newLab(t, noRules)
+	from, to := connect(t, a, b)
+	if err := from.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	closed := client.Condition{Filter: client.Filter{ClientState: "FIN_WAIT_2", ServerState: "CLOSE_WAIT"}}
+	if w, err := c.Wait(t.Context(), closed); err != nil || !w.Met {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	conns, err := c.Connections(t.Context(), closed.Filter)
+	if err != nil || len(conns) != 1 {
+		t.Fatalf("%+v, %v", conns, err)
+	}
+	if _, err := c.Act(t.Context(), conns[0].Conn, client.Reset("both")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := from.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read %d, %v; want a reset", n, err)
+	}
+	if _, err := to.Write([]byte("x")); err == nil {
+		t.Error("the server could write")
+	}
+}

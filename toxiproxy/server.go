@@ -1,0 +1,222 @@
+package toxiproxy
+
+import (
+	"cmp"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/tcpmangle/tcpmangle/rules"
+)
+
+// A Way is a way in that was made for a proxy.
+type Way struct {
+	Listen string         // where clients connect to
+	Server netip.AddrPort // the server's end of these connections, as the box sees it
+}
+
+// Ways makes the ways in. A Server calls it from one goroutine at a time.
+type Ways interface {
+	// Add makes connections to listen go through the box to upstream. Both are HOST:PORT; port 0 of
+	// listen, or an empty listen, is an address of the implementation's choice.
+	Add(name, listen, upstream string) (Way, error)
+	// Remove undoes that.
+	Remove(name string) error
+}
+
+// A Box is where rules are put in force; *control.Book is one.
+type Box interface {
+	// Put puts the rules of a layer in the place of those that it had.
+	Put(layer string, set *rules.Set) error
+	// Cut resets both ends of all connections to a server.
+	Cut(server netip.AddrPort) error
+}
+
+// Layer is the name under which the rules of toxics are listed.
+const Layer = "toxiproxy"
+
+// A Config sets up a Server.
+type Config struct {
+	Ways Ways
+	Box  Box
+	Log  *zap.Logger // nil means none
+}
+
+// A Server holds proxies and their toxics. It is an http.Handler that goroutines may share.
+type Server struct {
+	ways Ways
+	box  Box
+	log  *zap.Logger
+	mux  *http.ServeMux
+
+	mu      sync.Mutex
+	proxies map[string]*proxy
+}
+
+// New makes a Server without proxies.
+func New(cfg Config) *Server {
+	s := &Server{ways: cfg.Ways, box: cfg.Box, log: cfg.Log, proxies: make(map[string]*proxy)}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	s.mux = s.newMux()
+	return s
+}
+
+// Close takes all proxies away, and their rules.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.proxies {
+		if err := s.discard(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sorted is the proxies by their names.
+func (s *Server) sorted() (all []*proxy) {
+	for _, p := range s.proxies {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *proxy) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// A proxy is a way in with toxics. Its server's lock guards it.
+type proxy struct {
+	Name     string   `json:"name"`
+	Listen   string   `json:"listen"`
+	Upstream string   `json:"upstream"`
+	Enabled  bool     `json:"enabled"`
+	Toxics   []*toxic `json:"toxics"` // upstream ones first, then in the order of their making
+
+	open bool // it has a way in; a proxy that was never enabled has none
+	way  Way
+}
+
+// change changes something and puts the rules that follow in force. If they are refused,
+// undo brings back what was.
+func (s *Server) change(do, undo func()) error {
+	do()
+	set, err := s.compile()
+	if err == nil {
+		err = s.box.Put(Layer, set)
+	}
+	if err != nil {
+		undo()
+	}
+	return err
+}
+
+// enable lets connections pass.
+func (s *Server) enable(p *proxy) error {
+	if !p.open {
+		way, err := s.ways.Add(p.Name, p.Listen, p.Upstream)
+		if err != nil {
+			return err
+		}
+		p.open, p.way, p.Listen = true, way, way.Listen
+	}
+	return s.change(func() { p.Enabled = true }, func() { p.Enabled = false })
+}
+
+// disable ends all connections, and refuses new ones. The way in stays: it is the box that
+// says no, as a host does on whose port nobody listens.
+func (s *Server) disable(p *proxy) error {
+	if !p.Enabled {
+		return nil
+	}
+	if err := s.change(func() { p.Enabled = false }, func() { p.Enabled = true }); err != nil {
+		return err
+	}
+	return s.box.Cut(p.way.Server)
+}
+
+// shut takes a proxy's way in away.
+func (s *Server) shut(p *proxy) error {
+	if err := s.disable(p); err != nil || !p.open {
+		return err
+	}
+	p.open = false
+	return s.ways.Remove(p.Name)
+}
+
+// discard ends a proxy.
+func (s *Server) discard(p *proxy) error {
+	if err := s.shut(p); err != nil {
+		return err
+	}
+	return s.change(func() { delete(s.proxies, p.Name) }, func() { s.proxies[p.Name] = p })
+}
+
+// add makes a proxy.
+func (s *Server) add(p *proxy, enabled bool) error {
+	if s.proxies[p.Name] != nil {
+		return errProxyExists
+	}
+	s.proxies[p.Name] = p
+	if !enabled {
+		return nil
+	}
+	if err := s.enable(p); err != nil {
+		delete(s.proxies, p.Name)
+		if p.open {
+			_ = s.ways.Remove(p.Name)
+		}
+		return err
+	}
+	return nil
+}
+
+// update gives a proxy other ends, or switches it. Other ends end its connections.
+func (s *Server) update(p *proxy, listen, upstream string, enabled bool) error {
+	differs, err := p.differs(listen, upstream)
+	if err != nil {
+		return err
+	}
+	if differs {
+		if err := s.shut(p); err != nil {
+			return err
+		}
+		p.Listen, p.Upstream = listen, upstream
+	}
+	switch {
+	case enabled && !p.Enabled:
+		return s.enable(p)
+	case !enabled:
+		return s.disable(p)
+	}
+	return nil
+}
+
+// differs tells whether a proxy has other ends than these.
+func (p *proxy) differs(listen, upstream string) (bool, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", cmp.Or(listen, ":0"))
+	if err != nil {
+		return false, err
+	}
+	return p.Upstream != upstream || p.Listen != listen && p.Listen != resolved.String(), nil
+}
+
+// reset enables all proxies and takes all toxics away.
+func (s *Server) reset() error {
+	for _, p := range s.sorted() {
+		toxics := p.Toxics
+		if err := s.change(func() { p.Toxics = nil }, func() { p.Toxics = toxics }); err != nil {
+			return err
+		}
+		if !p.Enabled {
+			if err := s.enable(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
