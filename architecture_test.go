@@ -28,7 +28,7 @@ var mayImport = []struct {
 	{"internal/wire", "internal/seq", ""},
 	{"internal/remap", "internal/seq", ""},
 	{"conntrack", "internal/seq internal/sched internal/wire", ""},
-	{"rules", "conntrack internal/tomldoc", ""},
+	{"rules", "conntrack internal/tomldoc internal/wire", ""},
 	{"engine", "conntrack internal/remap internal/sched internal/seq internal/wire rules tunnel", "zap ebpf"},
 	{"internal/ladder", "conntrack engine internal/seq internal/tomldoc internal/wire rules tunnel", ""},
 	{"internal/bench", "conntrack engine internal/netns internal/wire rules tunnel", "netlink sys"},

@@ -27,7 +27,7 @@
 //
 // Besides: an acceptable RST delivered leads to CLOSED from everywhere, and so
 // does a RST sent by an endpoint, except from SYN_SENT and SYN_RCVD, where it may
-// refuse one segment only; data delivered where the peer's FIN stood does it
+// refuse one segment only; an ICMP error delivered may end these two; data delivered where the peer's FIN stood does it
 // too. A SYN delivered to TIME_WAIT may lead to SYN_RCVD, and one sent from it
 // to SYN_SENT. After a simultaneous open SYN_RCVD may send its FIN and is in
 // FIN_WAIT_1. A FIN that was sent before the peer's arrived may be seen after

@@ -85,7 +85,7 @@ func TestLeaseLapses(t *testing.T) {
 		time.Sleep(4*time.Second - 1)
 		synctest.Wait()
 		inForce("forgotten.rule-1", "renewed.rule-1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		inForce("renewed.rule-1")
 		r.call("POST", "/v1/leases/forgotten/renew", "").want(404)

@@ -81,6 +81,9 @@ const (
 		"[[rule]]\nmatch = { offset = \"contains 5000000000000\" }\naction = \"drop\"\n"
 	moments   = "[[rule]]\nat = { idle = \"5s\" }\naction = \"reset\"\n[[rule]]\nat = { state = \"CLOSE_WAIT\" }\naction = \"reset\"\n"
 	dropFifth = "[[rule]]\nmatch = { segment = \"data\" }\nevery = 5\naction = \"drop\"\n"
+	shifted   = "[[rule]]\nmatch = { segment = \"syn\" }\naction = { rewrite = { shift_seq = 77, shift_timestamp = 5 } }\n"
+	zeroed    = "[[rule]]\nmatch = { segment = \"data\" }\naction = { rewrite = { window = 0, ttl = 9 } }\n"
+	crumbled  = "[[rule]]\nmatch = { segment = \"data\" }\naction = { split = 500 }\n"
 )
 
 func TestNoAllocations(t *testing.T) {
@@ -99,6 +102,12 @@ func TestNoAllocations(t *testing.T) {
 		{"a super-packet and such a rule", moments, 45 * 1400, 1400},
 		{"a drop", dropFifth, 1400, 0},
 		{"a super-packet split by drops", dropFifth, 45 * 1400, 1400},
+		{"a translated segment", shifted, 1400, 0},
+		{"a translated super-packet", shifted, 45 * 1400, 1400},
+		{"a translated super-packet split by drops", shifted + dropFifth, 45 * 1400, 1400},
+		{"a segment with another window", zeroed, 1400, 0},
+		{"a super-packet with another window", zeroed, 45 * 1400, 1400},
+		{"a super-packet cut smaller", crumbled, 45 * 1400, 1400},
 	}
 	for _, tt := range tests {
 		if tt.rules == contents && poolsForget() {
@@ -124,6 +133,8 @@ func BenchmarkBox(b *testing.B) {
 		{"select-10", candidates(10), 1400, 0},
 		{"select-10-super", candidates(10), 45 * 1400, 1400},
 		{"split-super", dropFifth, 45 * 1400, 1400},
+		{"shift-super", shifted, 45 * 1400, 1400},
+		{"window-super", zeroed, 45 * 1400, 1400},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			s := newStream(mustParse(b, bb.rules), bb.size, bb.gso)

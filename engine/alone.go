@@ -118,13 +118,25 @@ func (b *Box) fill(g *departure, is *body, size int) {
 // not. That has a meaning once the receiver has all before it.
 func (b *Box) acknowledge(g *departure, end seq.Num) {
 	got := g.conn.End(g.dir.Peer()).Received()
-	if g.translation == nil || g.translation.maps[g.dir].ToSender(got).Less(end) || b.full() {
+	if g.translation == nil || g.translation.maps[g.dir].ToSender(got).Less(end) {
 		return
 	}
-	b.enqueue(wait{
-		maker: acknowledger{}, target: g.dir, verdict: Forged, dir: g.dir.Peer(), side: g.conn.Side(g.dir.Peer()),
+	b.owed = append(b.owed, wait{
+		maker: acknowledger{}, target: g.dir, verdict: Forged,
 		conn: uint32(g.conn.Index()), ordinal: g.conn.Ordinal(),
-	}, b.now)
+	})
+}
+
+// settleOwed lets the acknowledgments go that are owed for segments which have left.
+func (b *Box) settleOwed() {
+	if len(b.owed) == 0 {
+		return
+	}
+	b.flush()
+	for _, w := range b.owed {
+		b.leave(w)
+	}
+	b.owed = b.owed[:0]
 }
 
 // An acknowledger forges the acknowledgment of all that an endpoint has got.

@@ -53,6 +53,7 @@ type Box struct {
 	left    conntrack.Segment // of leaving or part
 	run     run
 	after   []pending // what is to leave after the segment in hand
+	owed    []wait    // acknowledgments for segments that have left; see acknowledge
 
 	queue     sched.Queue[ticket]
 	alarms    sched.Alarms // by Conn.Index; see arm

@@ -81,5 +81,6 @@ func (b *Box) releaseAll(meant func(*wait) bool) (n int) {
 			n++
 		}
 	}
+	b.settleOwed()
 	return n
 }

@@ -124,6 +124,7 @@ func (b *Box) leaveForged(w wait) {
 
 // emitAfter lets out what faults have added to the segment in hand.
 func (b *Box) emitAfter(j *Journey) {
+	b.settleOwed()
 	if len(b.after) == 0 {
 		return
 	}

@@ -40,10 +40,10 @@ func longestSpin(busyPoll bool, workers int) time.Duration {
 func (s *spinner) grow()   { s.budget = min(max(2*s.budget, minSpin), s.most) }
 func (s *spinner) shrink() { s.budget = min(max(s.budget/2, minSpin), s.most) }
 
-// waited hears how long the wait after a spin in vain has taken. Its own wake-up is in
-// that, which takes about as long as the longest spin.
+// waited hears how long the wait after a spin in vain has taken. Wake-ups are in that,
+// the worker's own and often an endpoint's, that would not have been needed.
 func (s *spinner) waited(d time.Duration) {
-	if d < 2*s.most {
+	if d < 4*s.most {
 		s.grow()
 	}
 }

@@ -159,6 +159,7 @@ func (b *Box) Advance(now time.Duration) {
 		if w := &b.waits[t.place]; w.ticket == t.ticket {
 			b.stats.Lateness.note(now - due)
 			b.expired(t.place)
+			b.settleOwed()
 		}
 	}
 	b.ring(now)

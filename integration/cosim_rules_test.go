@@ -67,6 +67,55 @@ var faultMakers = []faultMaker{
 		to := []string{"sender", "client", "server", "both"}[r.IntN(4)]
 		return fmt.Sprintf(`{ icmp = { kind = "%s", to = "%s" } }`, names[r.IntN(len(names))], to)
 	}},
+	{0.5, func(r *rand.Rand) string { return fmt.Sprintf(`{ rewrite = { %s } }`, randomEdit(r)) }},
+	{0.5, func(r *rand.Rand) string { return fmt.Sprintf(`{ rewrite = { %s } }`, randomEdit(r)) }},
+	{0.9, func(r *rand.Rand) string { return fmt.Sprintf(`{ split = %d }`, 1+r.IntN(1000)) }},
+	{0.4, func(r *rand.Rand) string {
+		where := []string{"payload", "header"}[r.IntN(2)]
+		return fmt.Sprintf(`{ corrupt = { bytes = %d, where = "%s", checksum = "keep" } }`, 1+r.IntN(5), where)
+	}},
+	{1, func(r *rand.Rand) string {
+		with := strings.Repeat("with", r.IntN(4))
+		return fmt.Sprintf(`{ replace = { find = "%c", with = "%s" } }`, 'a'+r.IntN(26), with)
+	}},
+	{0.1, func(r *rand.Rand) string {
+		return fmt.Sprintf(`{ fin = "%s" }`, []string{"client", "server", "both"}[r.IntN(3)])
+	}},
+	{0.2, randomInjection},
+}
+
+// randomEdit writes an edit of the header.
+func randomEdit(r *rand.Rand) string {
+	flags := []string{"F", "P", "R", "FP", "E", "S"}
+	switch r.IntN(9) {
+	case 0:
+		return fmt.Sprintf("window = %d", r.IntN(1<<r.IntN(17)))
+	case 1:
+		return fmt.Sprintf("ttl = %d", 1+r.IntN(255))
+	case 2:
+		return fmt.Sprintf("mss = %d", 100+r.IntN(1400))
+	case 3:
+		options := []string{"timestamps", "sack-permitted", "sack", "wscale", "mss"}
+		return fmt.Sprintf("strip = [%q]", options[r.IntN(len(options))])
+	case 4:
+		return fmt.Sprintf("clear = %q", flags[r.IntN(len(flags))])
+	case 5:
+		return fmt.Sprintf("set = %q", flags[r.IntN(3)])
+	case 6:
+		return fmt.Sprintf("truncate = %d", r.IntN(1000))
+	case 7:
+		return fmt.Sprintf("shift_timestamp = %d", r.Int32()-1<<30)
+	}
+	return fmt.Sprintf("shift_seq = %d", r.Int32()-1<<30)
+}
+
+func randomInjection(r *rand.Rand) string {
+	to := []string{"client", "server", "both"}[r.IntN(3)]
+	flags := []string{"A", "PA", "FA", "FPA", "SA", "S", "R", "RA"}[r.IntN(8)]
+	offset := func() int { return []int{0, 0, 0, 1, -1, 10, -10, 1 << 20}[r.IntN(8)] }
+	data := strings.Repeat("data", r.IntN(3))
+	return fmt.Sprintf(`{ inject = { to = "%s", flags = "%s", seq = %d, ack = %d, data = "%s", after = "%dms" } }`,
+		to, flags, offset(), offset(), data, r.IntN(50))
 }
 
 // randomRules writes a rule file. Crossing SYNs need help, so the first rule makes some.

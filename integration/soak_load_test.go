@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A crowd is clients that come and go, and the servers they talk to, until its end.
@@ -28,6 +30,7 @@ type crowd struct {
 	all  sync.WaitGroup // the servers
 
 	listeners [2]net.Listener
+	dialed    atomic.Int64
 	opened    atomic.Int64
 	whole     atomic.Int64 // streams that have come back to their end
 	bytes     atomic.Int64
@@ -175,12 +178,22 @@ func (v *visitor) hear(conn net.Conn, want int) error {
 	return nil
 }
 
-// dial connects, as soon as a port is free: one in TIME_WAIT is for a second. A SYN that
-// meets what an abort has left of an earlier incarnation may be refused
-// (tcp_timewait_state_process, FIN_WAIT_2): that is the kernel's answer, and rare.
+// Ports are taken in turn: of an aborted connection no TIME_WAIT is left, and what the box
+// has kept of its segments must not reach the next one on its 4-tuple, which might take them.
+const (
+	firstPort = 20000
+	ports     = 20000
+)
+
+// dial connects from the next port. A SYN that meets what an abort has left of an
+// earlier incarnation may be refused (tcp_timewait_state_process, FIN_WAIT_2): that is the
+// kernel's answer, and rare.
 func (v *visitor) dial() (conn net.Conn, err error) {
-	d := net.Dialer{Timeout: longest}
+	d := net.Dialer{Timeout: longest, Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { set(int(fd), []option{{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}}) })
+	}}
 	for end := time.Now().Add(longest); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		d.LocalAddr = &net.TCPAddr{Port: firstPort + int(v.dialed.Add(1)%ports)}
 		err = v.line.hosts[0].Do(func() error {
 			conn, err = d.Dial("tcp", netip.AddrPortFrom(v.line.addrs[1], v.port).String())
 			return err
@@ -189,7 +202,7 @@ func (v *visitor) dial() (conn net.Conn, err error) {
 			v.refused.Add(1)
 			continue
 		}
-		if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		if !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EADDRINUSE) {
 			return conn, err
 		}
 	}

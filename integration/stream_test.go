@@ -54,7 +54,11 @@ var streamRules = []struct{ name, text string }{
 // super-packets: the same piece of it, sent for the same time, meets the same fate.
 func TestStreamFates(t *testing.T) {
 	for _, ip := range []int{4, 6} {
-		for _, r := range streamRules {
+		some := streamRules
+		if ip == 6 {
+			some = streamRules[len(streamRules)-1:] // all at once; the cut is another
+		}
+		for _, r := range some {
 			t.Run(fmt.Sprintf("%s/IPv%d", r.name, ip), func(t *testing.T) {
 				t.Parallel()
 				plain := runStream(t, lineConfig{ip: ip, offload: tunnel.Off, rules: r.text})

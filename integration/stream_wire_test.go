@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -165,7 +164,6 @@ func streamOnTheWire(t *testing.T, ip int, offload tunnel.OffloadMode) *recordin
 	if want := rec.marks(); seen != want {
 		t.Errorf("segments with CWR, FIN, PSH, URG: %v in the capture, %v as they came in", seen, want)
 	}
-	keepFailed(t, file)
 	dissect(t, file).isClean(t, onInterfaces(events.Events()))
 	t.Logf("%d packets read, %d segments: %s", len(rec.packets), l.Stats().Segments, h.decided())
 	return rec
@@ -357,13 +355,4 @@ func (r *recording) hasEverything(t *testing.T) {
 	if sizes < 3 {
 		t.Errorf("super-packets have segments of %d sizes, want three at least", sizes)
 	}
-}
-
-func keepFailed(t *testing.T, file string) {
-	t.Cleanup(func() {
-		if t.Failed() {
-			b, _ := os.ReadFile(file)
-			os.WriteFile("/tmp/h4/failed.pcapng", b, 0o644)
-		}
-	})
 }

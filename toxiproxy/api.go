@@ -98,7 +98,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 	if err == nil {
 		err = bug
 	}
-	if err != nil && v == nil {
+	if err != nil {
 		e := asAPIError(err)
 		status = e.Status
 		out, _ = json.Marshal(e) // two plain fields always marshal
@@ -231,7 +231,7 @@ func (s *Server) populate(r *http.Request) (int, any, error) {
 		return http.StatusCreated, out, nil
 	}
 	out.apiError = asAPIError(err)
-	return out.Status, out, err
+	return out.Status, out, nil
 }
 
 // replace makes a proxy, unless there is one of the same name and ends.

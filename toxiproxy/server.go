@@ -209,7 +209,7 @@ func (p *proxy) differs(listen, upstream string) (bool, error) {
 func (s *Server) reset() error {
 	for _, p := range s.sorted() {
 		toxics := p.Toxics
-		if err := s.change(func() { p.Toxics = nil }, func() { p.Toxics = toxics }); err != nil {
+		if err := s.change(func() { p.Toxics = []*toxic{} }, func() { p.Toxics = toxics }); err != nil {
 			return err
 		}
 		if !p.Enabled {

@@ -142,8 +142,8 @@ func (t *toxic) read(raw json.RawMessage) error {
 // attributeNames are those that the type has.
 func (t *toxic) attributeNames() (names []string) {
 	fields := reflect.TypeOf(t.Attributes).Elem()
-	for i := range fields.NumField() {
-		names = append(names, fields.Field(i).Tag.Get("json"))
+	for field := range fields.Fields() {
+		names = append(names, field.Tag.Get("json"))
 	}
 	return names
 }

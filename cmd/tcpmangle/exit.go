@@ -74,6 +74,9 @@ func explain(stderr io.Writer, err error) int {
 		machine  *machineError
 		exit     *exitError
 	)
+	if status, ok := explainInstance(stderr, err); ok {
+		return status
+	}
 	switch {
 	case err == nil:
 		return exitDone

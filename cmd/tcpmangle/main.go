@@ -62,21 +62,26 @@ func newRoot() *cobra.Command {
 		Short: "Reproduce TCP's faults on demand, exact to the segment",
 		Long: `tcpmangle is a box in the middle of a TCP connection that knows TCP: it follows
 the state of both endpoints, and does what a rule file says to exactly the segment
-that the rule means. TCP stays end to end, between two real kernels.`,
+that the rule means. TCP stays end to end, between two real kernels.
+
+What files may say is in tcpmangle help rules, help lab, help kinds and help actions.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(cmd, unknownCommand(cmd, args[0]))
+			switch {
+			case len(args) == 0:
+				return nil
+			case findTopic(args[0]) != nil:
+				return &usageError{unknownCommand(cmd, args[0]), "tcpmangle help " + args[0]}
 			}
-			return nil
+			return usage(cmd, unknownCommand(cmd, args[0]))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), benchCommand(), versionCommand())
-	root.AddCommand(topicCommands()...)
+	root.AddCommand(instanceCommands()...)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

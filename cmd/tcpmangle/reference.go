@@ -5,9 +5,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
@@ -22,23 +21,24 @@ type topic struct {
 
 var topics = []topic{
 	{"rules", "The keys of a rule", writeRuleKeys},
+	{"lab", "The tables of a lab file", writeLabKeys},
 	{"kinds", "The kinds of segments, and the states of endpoints", writeKinds},
 	{"actions", "The actions and their parameters", writeActions},
 }
 
-// topicCommands make the topics known to help.
-func topicCommands() (cmds []*cobra.Command) {
-	for _, t := range topics {
-		var b strings.Builder
-		t.write(&b)
-		cmds = append(cmds, &cobra.Command{Use: t.name, Short: t.short, Long: strings.TrimSpace(b.String())})
+// findTopic is the topic of that name, or nil.
+func findTopic(name string) *topic {
+	for i := range topics {
+		if topics[i].name == name {
+			return &topics[i]
+		}
 	}
-	return cmds
+	return nil
 }
 
 // writeReference writes all topics, as docs/reference.md has them.
 func writeReference(w io.Writer) {
-	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `kinds` and `actions` print. A test keeps this page true.\n")
+	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `lab`, `kinds` and `actions` print. A test keeps this page true.\n")
 	for _, t := range topics {
 		fmt.Fprintf(w, "\n## %s\n\n```\n", t.short)
 		t.write(w)
@@ -58,12 +58,30 @@ func writeRuleKeys(w io.Writer) {
 		{"how often", rules.LimitKeys()},
 		{`probability = { model = "gilbert-elliott", ... }`, rules.GilbertElliottKeys()},
 	} {
-		fmt.Fprintf(w, "%s\n", part.title)
-		for _, k := range part.keys {
-			entry(w, k.Name, typeOf(k.Type, k.Values, k.Default, ""), k.Doc)
-		}
-		fmt.Fprintln(w)
+		writeKeys(w, part.title, part.keys)
 	}
+}
+
+func writeLabKeys(w io.Writer) {
+	fmt.Fprint(w, "A lab file is a rule file with two hosts and expectations. docs/lab.md has the language of scripts.\n\n")
+	for _, t := range lab.Tables() {
+		name := "[" + t.Name + "]"
+		if t.List {
+			name = "[" + name + "]"
+		}
+		writeKeys(w, name+": "+t.Doc, t.Keys)
+	}
+	writeKeys(w, "link = { ... } in [lab]", lab.LinkKeys())
+	writeKeys(w, "when = { ... } in [[step]]", lab.WhenKeys())
+}
+
+// writeKeys writes the keys of a table under a title.
+func writeKeys(w io.Writer, title string, keys []rules.KeyDoc) {
+	fmt.Fprintf(w, "%s\n", title)
+	for _, k := range keys {
+		entry(w, k.Name, typeOf(k.Type, k.Values, k.Default, ""), k.Doc)
+	}
+	fmt.Fprintln(w)
 }
 
 // kindDocs says what each kind is, in the order of conntrack.KindNames.

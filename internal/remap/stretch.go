@@ -33,7 +33,6 @@ func (m *Map) Edit(dst []byte, r seq.Range, payload []byte) (start seq.Num, edit
 	for ; i < len(m.edits) && m.edits[i].at.Less(r.To); i++ {
 		e := &m.edits[i]
 		dst = append(dst, rest(at)[:min(int(at.Size(e.at)), len(rest(at)))]...)
-		at = e.at
 		switch {
 		case e.fin() && len(dst) == size:
 			start = start.Add(1)

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+	"github.com/tcpmangle/tcpmangle/tunnel/tunneltest"
+)
+
+const instanceRules = `[[rule]]
+name = "keep"
+match = { port = 80, segment = "data" }
+action = { hold = "release" }
+[[rule]]
+name = "never"
+match = { port = 81 }
+action = "drop"
+`
+
+// A running is an instance between two fake devices, in this process.
+type running struct {
+	t       *testing.T
+	api     string
+	devices [2]*tunneltest.Device
+	port    uint16
+}
+
+func runInstance(t *testing.T) *running {
+	t.Helper()
+	near, far := tunneltest.Pair(t)
+	load := func() (*rules.Set, error) { return rules.Parse("rules.toml", instanceRules) }
+	set, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{near, far}, Rules: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- eng.Run(ctx) }()
+	folder, err := os.MkdirTemp("", "api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{t: t, api: folder + "/api.sock", devices: [2]*tunneltest.Device{near, far}, port: 4000}
+	l, err := control.Listen(r.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := control.New(control.Config{Engine: eng, Book: control.NewBook(eng, set), Load: load})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		cancel()
+		for _, c := range []chan error{served, done} {
+			if err := <-c; err != nil {
+				t.Error(err)
+			}
+		}
+		os.RemoveAll(folder)
+	})
+	return r
+}
+
+// open opens a connection and lets its client send something.
+func (r *running) open() {
+	r.t.Helper()
+	client, server := netip.AddrPortFrom(netip.MustParseAddr("10.77.1.1"), r.port), netip.MustParseAddrPort("10.77.2.1:80")
+	r.port++
+	for _, s := range []struct {
+		side int
+		wire.Build
+	}{
+		{0, wire.Build{Src: client, Dst: server, Seq: 1000, Flags: wire.SYN, Window: 65535}},
+		{1, wire.Build{Src: server, Dst: client, Seq: 5000, Ack: 1001, Flags: wire.SYN | wire.ACK, Window: 65535}},
+		{0, wire.Build{Src: client, Dst: server, Seq: 1001, Ack: 5001, Flags: wire.ACK, Window: 65535}},
+		{0, wire.Build{Src: client, Dst: server, Seq: 1001, Ack: 5001, Flags: wire.ACK, Window: 65535, Payload: []byte("hello")}},
+	} {
+		r.devices[s.side].Send(tunnel.Header{}, s.Append(nil))
+		if s.Payload != nil {
+			return // it is held
+		}
+		if _, _, err := r.devices[1-s.side].Receive(10 * time.Second); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// does calls tcpmangle and wants a status; it returns what was printed, without times.
+func (r *running) does(status int, args ...string) string {
+	r.t.Helper()
+	cmd := command(r.t, args...)
+	cmd.Env = append(cmd.Env, client.EnvAddress+"="+r.api)
+	o := finish(r.t, cmd)
+	o.wants(r.t, status)
+	return timesIn.ReplaceAllString(o.stdout+o.stderr, "TIME")
+}
+
+var timesIn = regexp.MustCompile(`\b[0-9.]+(ms|s)\b|\b[0-9]+\.[0-9]{6}\b`)
+
+// is compares texts.
+func is(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestInstance(t *testing.T) {
+	r := runInstance(t)
+	r.open()
+	is(t, r.does(0, "wait", "--rule", "keep"), "")
+	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\t1 held\n")
+	is(t, r.does(0, "conns", "--port", "81"), "")
+	is(t, r.does(2, "conns", "--port", "http"), "tcpmangle: port: \"http\" is not a number or range; write it like 5, \"2-4\" or \">=3\"\n")
+	var conns []client.Connection
+	if err := json.Unmarshal([]byte(r.does(0, "conns", "--json")), &conns); err != nil || len(conns) != 1 || conns[0].Conn != 1 {
+		t.Errorf("%+v, %v", conns, err)
+	}
+	is(t, r.does(0, "rules"), "keep\t1\tyes\t1\tfiles\thold\t\nnever\t0\tyes\t0\tfiles\tdrop\tno connection had port = 81\n")
+	is(t, r.does(0, "rules", "release", "keep"), "keep\t1\tyes\t0\tfiles\thold\t\n")
+	is(t, r.does(0, "rules", "disable", "keep"), "keep\t1\tno\t0\tfiles\thold\t\n")
+	is(t, r.does(2, "rules", "enable", "kep"), "tcpmangle: there is no rule \"kep\"\n")
+	is(t, r.does(1, "wait", "--rule", "never", "--within", "20ms"), "tcpmangle: after TIME: rule \"never\" never fired; no connection had port = 81\n")
+	var waited client.Wait
+	if err := json.Unmarshal([]byte(r.does(0, "wait", "--state", "ESTABLISHED", "--connections", "1", "--json")), &waited); err != nil || !waited.Met || waited.Seen != 1 {
+		t.Errorf("%+v, %v", waited, err)
+	}
+	is(t, r.does(0, "kill", "1", "--by", "blackhole", "--to", "server"), "blackhole 1: client 10.77.1.1:4000 ESTABLISHED, server 10.77.2.1:80 ESTABLISHED\n")
+	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tserver lost\n")
+	is(t, r.does(0, "heal"), "")
+	is(t, r.does(0, "kill", "--port", "80"), "reset 1: client 10.77.1.1:4000 CLOSED, server 10.77.2.1:80 CLOSED\n")
+	is(t, r.does(0, "kill", "--port", "80"), "")
+	is(t, r.does(2, "kill", "7"), "tcpmangle: there is no connection 7, or it is forgotten\n")
+}
+
+func TestInstanceReload(t *testing.T) {
+	r := runInstance(t)
+	is(t, r.does(0, "reload", "testdata/good.toml")[:1], "c")
+	before := r.does(0, "rules")
+	is(t, r.does(2, "reload", "testdata/late-fin.toml"), `testdata/late-fin.toml:4:22: rule 1 "late-fin": match.segment: unknown segment kind "fim"; did you mean "fin"?
+    4 | match  = { segment = "fim" }
+      |                      ^^^^^
+testdata/late-fin.toml:5:27: rule 1 "late-fin": delay.by: "10 ms" is not a duration; write "TIME"
+    5 | action = { delay = { by = "10 ms" } }
+      |                           ^^^^^^^
+tcpmangle: there are mistakes in the rules; nothing has changed
+`)
+	is(t, r.does(0, "rules"), before)
+	if got := r.does(0, "reload"); !strings.HasPrefix(got, "keep\t") {
+		t.Errorf("%s", got)
+	}
+}
+
+// Events come as they happen, as lines for people and for programs.
+func TestInstanceEvents(t *testing.T) {
+	r := runInstance(t)
+	for _, row := range []struct{ args, want string }{
+		{"-n 1 --type open", "TIME open 1 10.77.1.1:4000 > 10.77.2.1:80\n"},
+		{"-n 1 --type segment --rule keep", "TIME segment 2 client A 1:6 ack 1 hold keep [ESTABLISHED ESTABLISHED]\n"},
+		{"-n 2 --type rule,state --conn 3", "TIME state 3 client CLOSED > SYN_SENT\nTIME state 3 server CLOSED > SYN_RCVD\n"},
+		{"-n 1 --type rule --json -f", `{"t":TIME,"type":"rule","conn":4,"incarnation":1,"client":"10.77.1.1:4003","server":"10.77.2.1:80","rules":["keep"],"action":"hold","detail":"until release","client_state":"ESTABLISHED","server_state":"ESTABLISHED"}` + "\n"},
+	} {
+		printed := make(chan string, 1)
+		go func() { printed <- r.does(0, append([]string{"events"}, strings.Fields(row.args)...)...) }()
+		awaitListener(t, r)
+		r.open()
+		is(t, <-printed, row.want)
+	}
+}
+
+// awaitListener waits until somebody follows events.
+func awaitListener(t *testing.T, r *running) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if strings.Contains(metricsOf(t, r), "tcpmangle_event_listeners 1\n") {
+			return
+		}
+	}
+	t.Fatal("nobody listens to events")
+}
+
+// On a terminal a list has columns, and names over them.
+func TestTable(t *testing.T) {
+	list := table{columns: []string{"RULE", "FIRED"}}
+	list.add("lose-last-ack", 12)
+	list.add("x", 1)
+	for forPeople, want := range map[bool]string{
+		true:  "RULE           FIRED\nlose-last-ack  12\nx              1\n",
+		false: "lose-last-ack\t12\nx\t1\n",
+	} {
+		var b strings.Builder
+		if err := list.write(&b, forPeople); err != nil {
+			t.Fatal(err)
+		}
+		is(t, b.String(), want)
+	}
+}
+
+// metricsOf is what Prometheus would get.
+func metricsOf(t *testing.T, r *running) string {
+	t.Helper()
+	web := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", r.api)
+	}}}
+	defer web.CloseIdleConnections()
+	resp, err := web.Get("http://localhost/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

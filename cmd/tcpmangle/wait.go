@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpmangle/tcpmangle/client"
+)
+
+type waitFlags struct {
+	instance
+	filterFlags
+	rule, fired, connections string
+	within                   time.Duration
+	json                     bool
+}
+
+func waitCommand() *cobra.Command {
+	var f waitFlags
+	cmd := &cobra.Command{
+		Use:   "wait",
+		Short: "Wait until a rule of a running instance has fired, or connections are in a state",
+		Long: `Wait ends with status 0 as soon as its condition holds, and with 1 when its time is over: then it says what
+came closest.`,
+		Example: `  tcpmangle wait --rule lose-last-ack --fired ">= 2"
+  tcpmangle wait --port 6379 --client-state FIN_WAIT_2 --connections ">= 10" --within 1m`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.talk(cmd, func(c *client.Client) error { return f.run(cmd, c) })
+		},
+	}
+	flags := cmd.Flags()
+	f.instance.flags(flags)
+	f.filterFlags.flags(flags)
+	flags.StringVar(&f.rule, "rule", "", "`name` of a rule that is to fire")
+	flags.StringVar(&f.fired, "fired", "", "so `often` (default \">= 1\")")
+	flags.StringVar(&f.connections, "connections", "", "so `many` connections that the other flags select (default \">= 1\")")
+	flags.DurationVar(&f.within, "within", client.DefaultWithin, "how long to wait at most")
+	flags.BoolVar(&f.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (f *waitFlags) run(cmd *cobra.Command, c *client.Client) error {
+	w, err := c.Wait(cmd.Context(), client.Condition{
+		Rule: f.rule, Fired: f.fired, Filter: f.Filter, Connections: f.connections, Within: client.Duration(f.within),
+	})
+	if err != nil {
+		return err
+	}
+	if f.json {
+		if err := writeJSON(cmd.OutOrStdout(), w); err != nil {
+			return err
+		}
+	}
+	if !w.Met {
+		if !f.json {
+			complain(cmd.ErrOrStderr(), fmt.Errorf("after %v: %s", f.within, w.Why), "")
+		}
+		return errFailed
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package engine_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/remap"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// sendText lets a segment of the client come in that carries a text.
+func (w *world) sendText(seq uint32, text string) {
+	b := wire.Build{Src: hosts[client], Dst: hosts[server], Seq: seq, Ack: 1, Flags: wire.ACK, Window: 65535, Payload: []byte(text)}
+	w.receive(client, tunnel.Header{}, b.Append(nil))
+}
+
+// last is the view of what has left last.
+func (w *world) last(t *testing.T) (p wire.Packet) {
+	t.Helper()
+	if len(w.left) == 0 {
+		t.Fatal("nothing has left")
+	}
+	data := w.left[len(w.left)-1].data
+	if p.Parse(data, 0, false) != wire.OK || wire.VerifyChecksums(data) != nil {
+		t.Fatalf("what has left last is no segment with right checksums: %x", data)
+	}
+	return p
+}
+
+// Edits that wait for their acknowledgment are bounded. Beyond that a segment is lost,
+// with everything behind it, so that it comes again and none goes unedited.
+func TestTooManyEdits(t *testing.T) {
+	const finds = 1000
+	lost := 0
+	w := newWorld(engine.BoxConfig{
+		Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { replace = { find = "ab", with = "c" } }`),
+		OnEvent: func(e *engine.Event) {
+			if e.Type == engine.EventSegment && e.Reason == "queue" {
+				lost++
+			}
+		},
+	})
+	w.send(handshake(0)...)
+	text, edited := strings.Repeat("ab", finds), strings.Repeat("c", finds)
+	whole := remap.Most / finds
+	at := func(i int) uint32 { return 1 + 2*finds*uint32(i) }
+	w.left = nil
+	for i := range whole + 1 {
+		w.sendText(at(i), text)
+	}
+	w.sendText(at(whole+1), "none")
+	if len(w.left) != whole || lost != 2 || w.Stats().Losses[engine.LossQueue] != 2 {
+		t.Fatalf("%d segments left and %d were lost, want %d and the two behind them", len(w.left), lost, whole)
+	}
+	w.send(segment{from: server, flags: wire.ACK, seq: 1, ack: 1 + finds*uint32(whole/2)})
+	if p := w.last(t); uint32(p.Ack()) != at(whole/2) {
+		t.Errorf("half of it is acknowledged by %d, want %d", p.Ack(), at(whole/2))
+	}
+	w.left = nil
+	w.sendText(at(whole), text)
+	p := w.last(t)
+	if string(p.Payload()) != edited || uint32(p.Seq()) != 1+finds*uint32(whole) {
+		t.Errorf("the lost segment left as %d %q", p.Seq(), p.Payload())
+	}
+	w.sendText(at(whole+1), "none")
+	if p := w.last(t); string(p.Payload()) != "none" || uint32(p.Seq()) != 1+finds*uint32(whole+1) {
+		t.Errorf("the one behind it left as %d %q", p.Seq(), p.Payload())
+	}
+}
+
+// A payload that grows beyond what a packet holds leaves in several, cut as its sender would.
+func TestHugeReplacement(t *testing.T) {
+	with := strings.Repeat("0123456789abcdef", 1000)
+	w := newWorld(engine.BoxConfig{Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { replace = { find = "x", with = "`+with+`" } }`)})
+	w.send(handshake(0)...)
+	w.left = nil
+	w.sendText(1, "1x2x3x4x5x6x7")
+	var got []byte
+	for _, l := range w.left {
+		var p wire.Packet
+		if p.Parse(l.data, 0, false) != wire.OK || wire.VerifyChecksums(l.data) != nil {
+			t.Fatalf("no segment: %x", l.data)
+		}
+		if want := 1 + uint32(len(got)); uint32(p.Seq()) != want {
+			t.Fatalf("a piece is at %d, want %d", p.Seq(), want)
+		}
+		if p.PayloadLen() > 1000 {
+			t.Fatalf("a piece has %d bytes", p.PayloadLen())
+		}
+		got = append(got, p.Payload()...)
+	}
+	if want := strings.ReplaceAll("1x2x3x4x5x6x7", "x", with); string(got) != want {
+		t.Errorf("%d bytes left, want %d", len(got), len(want))
+	}
+}
+
+// The same seed corrupts the same bits, another one others; ports, length and checksum
+// of a header are spared.
+func TestCorruptHeader(t *testing.T) {
+	play := func(seed uint64) []byte {
+		w := newWorld(engine.BoxConfig{Seed: seed, Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { corrupt = { bytes = 20, where = "header", checksum = "keep" } }`)})
+		w.send(handshake(0)...)
+		w.send(segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 5})
+		return w.left[len(w.left)-1].data
+	}
+	sent, _ := segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 5}.packet()
+	got := play(1)
+	if bytes.Equal(got, play(2)) || !bytes.Equal(got, play(1)) {
+		t.Error("the seed does not decide")
+	}
+	const ip = 20
+	flipped := 0
+	for i := range sent {
+		switch at := i - ip; {
+		case sent[i] == got[i]:
+		case at < 4 || at == 12 || at == 16 || at == 17 || at >= 20:
+			t.Errorf("byte %d of the TCP header is another", at)
+		default:
+			flipped++
+		}
+	}
+	if flipped != 13 {
+		t.Errorf("%d bytes are others, want all 13 that may be", flipped)
+	}
+}
+
+// A capture shows a segment on each side as it was there.
+func TestTapOfEdited(t *testing.T) {
+	var seen [2][]string
+	w := newWorld(engine.BoxConfig{
+		Rules: mustParse(t, `
+[[rule]]
+name = "grow"
+match = { segment = "data" }
+action = { replace = { find = "b", with = "BBB" } }
+[[rule]]
+name = "cut"
+match = { segment = "data" }
+action = { split = 3 }`),
+		Tap: func(side int, _ time.Duration, data []byte, comment string) {
+			var p wire.Packet
+			if p.Parse(data, 0, false) == wire.OK && p.PayloadLen() > 0 {
+				seen[side] = append(seen[side], string(p.Payload())+" "+comment)
+			}
+		},
+	})
+	w.send(handshake(0)...)
+	w.sendText(1, "abcde")
+	const comment = " pass by grow, cut; client ESTABLISHED, server ESTABLISHED"
+	for side, want := range [2][]string{{"abcde"}, {"aBB", "Bcd", "e"}} {
+		for i := range want {
+			want[i] += comment
+		}
+		if strings.Join(seen[side], "\n") != strings.Join(want, "\n") {
+			t.Errorf("on side %d %q, want %q", side, seen[side], want)
+		}
+	}
+}

@@ -1,0 +1,428 @@
+package toxiproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	toxi "github.com/Shopify/toxiproxy/v2/client"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// What toxics do between two kernels. The way in is the shortest that there is: clients
+// connect to the server's own address, and the box is on the route.
+//
+//	namespace A                                   namespace B
+//	10.77.1.1/32 ─ tun ══ engine.Engine ══ tun ─ 10.77.2.1/32
+//	                            │
+//	                       Server ◄─ Toxiproxy's client
+
+// A host is a namespace with a device.
+type host struct {
+	*netns.NS
+	dev tunnel.Device
+}
+
+func newHost(t *testing.T, addr, other string) *host {
+	t.Helper()
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+	h := &host{NS: ns}
+	if err := ns.Do(func() (err error) {
+		h.dev, err = tunnel.Open(tunnel.Config{})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.dev.Close() })
+	name := h.dev.Name()
+	err = errors.Join(ns.AddAddr(name, netip.MustParsePrefix(addr)), ns.LinkUp(name), ns.AddRoute(netip.MustParsePrefix(other), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func needTUN(t *testing.T) {
+	t.Helper()
+	err := netns.Check()
+	if err == nil && netns.NeedUserNS() {
+		err = errors.New("run as root")
+	}
+	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1" {
+		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
+	}
+	if err != nil {
+		t.Skipf("needs a network namespace and a TUN device: %v", err)
+	}
+}
+
+// directWays are ways in that are the route itself.
+type directWays struct{}
+
+func (directWays) Add(_, listen, _ string) (Way, error) {
+	server, err := netip.ParseAddrPort(listen)
+	return Way{Listen: listen, Server: server}, err
+}
+
+func (directWays) Remove(string) error { return nil }
+
+// A bench is the picture above, with a proxy in front of a listener.
+type bench struct {
+	t        *testing.T
+	a, b     *host
+	eng      *engine.Engine
+	proxy    *toxi.Proxy
+	listener net.Listener
+}
+
+const serverAddr = "10.77.2.1:8080"
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	needTUN(t)
+	x := &bench{t: t, a: newHost(t, "10.77.1.1/32", "10.77.2.1/32"), b: newHost(t, "10.77.2.1/32", "10.77.1.1/32")}
+	var err error
+	if x.eng, err = engine.New(engine.Config{Devices: [2]tunnel.Device{x.a.dev, x.b.dev}, Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- x.eng.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	web := httptest.NewServer(New(Config{Ways: directWays{}, Box: control.NewBook(x.eng, nil)}))
+	t.Cleanup(web.Close)
+	if x.proxy, err = toxi.NewClient(web.URL).CreateProxy("it", serverAddr, serverAddr); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.b.Do(func() (err error) {
+		x.listener, err = net.Listen("tcp", serverAddr)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.listener.Close() })
+	return x
+}
+
+// patience is for a machine with much else to do.
+const patience = 20 * time.Second
+
+func (x *bench) dial() (client net.Conn, err error) {
+	err = x.a.Do(func() (err error) {
+		client, err = net.DialTimeout("tcp", serverAddr, patience)
+		return err
+	})
+	if err == nil {
+		client.SetDeadline(time.Now().Add(patience))
+		x.t.Cleanup(func() { client.Close() })
+	}
+	return client, err
+}
+
+// connect makes a connection.
+func (x *bench) connect() (client, server *net.TCPConn) {
+	x.t.Helper()
+	c, err := x.dial()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	s, err := x.listener.Accept()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(patience))
+	x.t.Cleanup(func() { s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// add adds a toxic.
+func (x *bench) add(kind, stream string, attributes toxi.Attributes) {
+	x.t.Helper()
+	if _, err := x.proxy.AddToxic("toxic", kind, stream, 1, attributes); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+func (x *bench) remove() {
+	x.t.Helper()
+	if err := x.proxy.RemoveToxic("toxic"); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// passes wants a text to arrive, and tells how long that took.
+func (x *bench) passes(from, to net.Conn, text string) time.Duration {
+	x.t.Helper()
+	start := time.Now()
+	if _, err := from.Write([]byte(text)); err != nil {
+		x.t.Fatal(err)
+	}
+	x.arrives(to, text)
+	return time.Since(start)
+}
+
+func (x *bench) arrives(to net.Conn, text string) {
+	x.t.Helper()
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(to, got); err != nil || string(got) != text {
+		x.t.Fatalf("%q arrived, want %q: %v", got, text, err)
+	}
+}
+
+// silent wants nothing to arrive for a moment.
+func (x *bench) silent(to net.Conn) {
+	x.t.Helper()
+	to.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := to.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		x.t.Errorf("%d bytes arrived, %v", n, err)
+	}
+	to.SetReadDeadline(time.Now().Add(patience))
+}
+
+// fails wants a read to fail with an error.
+func (x *bench) fails(c net.Conn, want error) {
+	x.t.Helper()
+	if n, err := c.Read(make([]byte, 1)); !errors.Is(err, want) {
+		x.t.Errorf("read %d bytes, %v; want %v", n, err, want)
+	}
+}
+
+// reaches waits until there is a connection with these states.
+func (x *bench) reaches(client, server conntrack.State) {
+	x.t.Helper()
+	var last []engine.ConnView
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		conns, err := x.eng.Conns(func(v *engine.ConnView) bool { return true })
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		for _, v := range conns {
+			if v.ClientState == client && v.ServerState == server {
+				return
+			}
+		}
+		last = conns
+	}
+	x.t.Errorf("no connection is in %v and %v: %+v", client, server, last)
+}
+
+// atLeast wants something to have taken so long.
+func atLeast(t *testing.T, took, want time.Duration) {
+	t.Helper()
+	if took < want {
+		t.Errorf("it took %v, want at least %v", took, want)
+	}
+}
+
+const ms = time.Millisecond
+
+// toxicTests are what each toxic does, as a program sees it.
+var toxicTests = []struct {
+	name string
+	test func(*bench)
+}{
+	{"latency", func(x *bench) {
+		c, s := x.connect()
+		x.add("latency", "downstream", toxi.Attributes{"latency": 100})
+		atLeast(x.t, x.passes(s, c, "pong"), 100*ms)
+		x.remove()
+		x.add("latency", "upstream", toxi.Attributes{"latency": 100})
+		atLeast(x.t, x.passes(c, s, "ping"), 100*ms)
+		start := time.Now()
+		c.CloseWrite()
+		x.fails(s, io.EOF)
+		atLeast(x.t, time.Since(start), 100*ms)
+	}},
+	{"bandwidth", func(x *bench) {
+		c, s := x.connect()
+		x.add("bandwidth", "upstream", toxi.Attributes{"rate": 200})
+		atLeast(x.t, x.passes(c, s, strings.Repeat("x", 100_000)), 450*ms)
+	}},
+	{"bandwidth of nothing", func(x *bench) {
+		c, s := x.connect()
+		x.add("bandwidth", "upstream", toxi.Attributes{"rate": 0})
+		c.Write([]byte("late"))
+		x.silent(s)
+		x.remove()
+		x.arrives(s, "late")
+	}},
+	{"slow_close", func(x *bench) {
+		c, s := x.connect()
+		x.add("slow_close", "downstream", toxi.Attributes{"delay": 200})
+		x.passes(s, c, "data is not late")
+		start := time.Now()
+		s.Close()
+		x.fails(c, io.EOF)
+		atLeast(x.t, time.Since(start), 200*ms)
+	}},
+	{"timeout", func(x *bench) {
+		c, s := x.connect()
+		x.add("timeout", "downstream", toxi.Attributes{"timeout": 200})
+		start := time.Now()
+		x.passes(c, s, "ping")
+		s.Write([]byte("pong"))
+		x.fails(c, syscall.ECONNRESET)
+		x.fails(s, syscall.ECONNRESET)
+		atLeast(x.t, time.Since(start), 200*ms)
+	}},
+	{"timeout without end, and it heals", func(x *bench) {
+		c, s := x.connect()
+		x.add("timeout", "upstream", toxi.Attributes{"timeout": 0})
+		c.Write([]byte("ping"))
+		x.silent(s)
+		x.remove()
+		x.arrives(s, "ping")
+		x.passes(s, c, "pong")
+	}},
+	{"reset_peer", func(x *bench) {
+		c, s := x.connect()
+		x.add("reset_peer", "downstream", toxi.Attributes{})
+		x.passes(c, s, "ping")
+		s.Write([]byte("pong"))
+		x.fails(c, syscall.ECONNRESET)
+		x.fails(s, syscall.ECONNRESET)
+	}},
+	{"reset_peer later", func(x *bench) {
+		c, _ := x.connect()
+		x.add("reset_peer", "upstream", toxi.Attributes{"timeout": 200})
+		start := time.Now()
+		c.Write([]byte("ping"))
+		x.fails(c, syscall.ECONNRESET)
+		atLeast(x.t, time.Since(start), 200*ms)
+	}},
+	{"slicer", func(x *bench) {
+		c, s := x.connect()
+		x.add("slicer", "upstream", toxi.Attributes{"average_size": 10, "delay": 1000})
+		text := strings.Repeat("0123456789", 20)
+		x.passes(c, s, text)
+		x.passes(c, s, text)
+	}},
+	{"limit_data", func(x *bench) {
+		for _, sizes := range [][]int{{1000}, {100}, {60, 40, 1}, {30, 200}, {99, 1}} {
+			c, s := x.connect()
+			x.add("limit_data", "downstream", toxi.Attributes{"bytes": 100})
+			for _, n := range sizes {
+				s.Write(bytes.Repeat([]byte("x"), n))
+				time.Sleep(2 * ms) // one segment each
+			}
+			if got, err := io.ReadAll(c); len(got) != 100 || err != nil {
+				x.t.Errorf("of %v, %d bytes arrived before the end, want 100; %v", sizes, len(got), err)
+			}
+			if n, err := s.Read(make([]byte, 1)); err == nil {
+				x.t.Errorf("%d bytes came back, want the connection to be over", n)
+			}
+			x.remove()
+		}
+	}},
+	{"limit_data to nothing", func(x *bench) {
+		c, s := x.connect()
+		x.add("limit_data", "upstream", toxi.Attributes{"bytes": 0})
+		c.Write([]byte("x"))
+		x.fails(s, io.EOF)
+	}},
+	{"packet_loss", func(x *bench) {
+		x.add("packet_loss", "downstream", toxi.Attributes{"probability": 0.05})
+		c, s := x.connect()
+		x.passes(s, c, strings.Repeat("x", 300_000))
+	}},
+	{"last_ack", func(x *bench) {
+		c, s := x.connect()
+		x.add("last_ack", "", nil)
+		c.Close()
+		x.fails(s, io.EOF)
+		s.Close()
+		x.reaches(conntrack.TimeWait, conntrack.LastAck)
+	}},
+	{"half_open", func(x *bench) {
+		c, s := x.connect()
+		x.add("half_open", "downstream", nil)
+		s.Write([]byte("to nobody"))
+		x.fails(c, syscall.ECONNRESET)
+		x.reaches(conntrack.Closed, conntrack.Established)
+		x.silent(s)
+	}},
+	{"slow_connect", func(x *bench) {
+		x.add("slow_connect", "", toxi.Attributes{"delay": 100})
+		start := time.Now()
+		c, s := x.connect()
+		atLeast(x.t, time.Since(start), 100*ms)
+		x.passes(c, s, "ping")
+	}},
+	{"refuse", func(x *bench) {
+		x.add("refuse", "", nil)
+		if _, err := x.dial(); !errors.Is(err, syscall.ECONNREFUSED) {
+			x.t.Errorf("dial: %v", err)
+		}
+	}},
+	{"blackhole", func(x *bench) {
+		c, s := x.connect()
+		x.add("blackhole", "downstream", nil)
+		x.passes(c, s, "ping")
+		s.Write([]byte("pong"))
+		x.silent(c)
+		x.remove()
+		x.arrives(c, "pong")
+	}},
+	{"idle_forget", func(x *bench) {
+		c, s := x.connect()
+		x.add("idle_forget", "", toxi.Attributes{"idle": 50, "reset": true})
+		x.passes(c, s, "in time")
+		time.Sleep(300 * ms) // what the toxic is about
+		c.Write([]byte("too late"))
+		x.fails(c, syscall.ECONNRESET)
+		x.silent(s)
+	}},
+	{"disabled, enabled", func(x *bench) {
+		c, s := x.connect()
+		if err := x.proxy.Disable(); err != nil {
+			x.t.Fatal(err)
+		}
+		x.fails(c, syscall.ECONNRESET)
+		x.fails(s, syscall.ECONNRESET)
+		if _, err := x.dial(); !errors.Is(err, syscall.ECONNREFUSED) {
+			x.t.Errorf("dial: %v", err)
+		}
+		if err := x.proxy.Enable(); err != nil {
+			x.t.Fatal(err)
+		}
+		c, s = x.connect()
+		x.passes(c, s, "ping")
+	}},
+	{"half-close survives", func(x *bench) {
+		c, s := x.connect()
+		x.add("latency", "downstream", toxi.Attributes{"latency": 10})
+		c.CloseWrite()
+		x.fails(s, io.EOF)
+		x.passes(s, c, "still here")
+		x.reaches(conntrack.FinWait2, conntrack.CloseWait)
+	}},
+}
+
+func TestToxics(t *testing.T) {
+	for _, row := range toxicTests {
+		t.Run(row.name, func(t *testing.T) { row.test(newBench(t)) })
+	}
+}
