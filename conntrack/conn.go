@@ -59,8 +59,7 @@ type Conn struct {
 	old         [2]seq.Range  // sequence space of the incarnation before, by sender
 	ends        [2]Endpoint
 	shift       [2]uint32 // what is added to an endpoint's numbers on the way to its peer
-
-	_ [8]byte // a whole number of cache lines: each Conn begins one
+	synAckTS    [2]uint32 // TSval of the first and the latest SYN-ACK of a listener
 }
 
 // Key is the connection's 4-tuple.

@@ -88,6 +88,14 @@ func (x *Endpoint) meetFin(s *Segment) {
 	}
 }
 
+// wrongEcho tells whether a request refuses a segment for its TSecr, which is that of
+// none of its SYN-ACKs (tcp_check_req, since Linux 6.14): that of its challenge ACK, for
+// one, until it sends the next SYN-ACK.
+func (st *step) wrongEcho(x *Endpoint, s *Segment) bool {
+	first, last := st.c.synAckTS[0], st.c.synAckTS[1]
+	return x.has(offersTS) && s.HasTS && s.TSEcr != 0 && s.TSEcr-first > last-first
+}
+
 // requestGets follows tcp_check_req: the request of a listener is no socket
 // yet, and some segments end it that a socket would survive.
 func (st *step) requestGets(r Dir, s *Segment) {
@@ -98,7 +106,7 @@ func (st *step) requestGets(r Dir, s *Segment) {
 		// answered by another SYN-ACK
 	case s.has(wire.ACK) && (!x.has(sentSyn) || s.Ack != x.iss.Add(1)) && !s.has(wire.RST):
 		// answered by RST
-	case x.tooOld(s, 0) || !x.inRequestWindow(s):
+	case x.tooOld(s, 0) || st.wrongEcho(x, s) || !x.inRequestWindow(s):
 		if !s.has(wire.RST) {
 			x.set(challenged)
 		}

@@ -53,6 +53,20 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C> P. 101:601 ack 101         = FIN_WAIT_1 ESTABLISHED
 			C> F. 601:601 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 		`},
+		{"a request takes the echo of its SYN-ACKs only", "", true, `
+			C> S 0:0 ts 10
+			S> S. 0:0 ack 1 ts 50 ecr 10
+			C! P. 1:101 ack 1 ts 11 ecr 51     = ESTABLISHED SYN_RCVD
+			C! P. 1:101 ack 1 ts 11 ecr 49     = ESTABLISHED SYN_RCVD
+			C! P. 1:101 ack 1 ts 11 ecr 0      = ESTABLISHED ESTABLISHED
+		`},
+		{"and of a later SYN-ACK, and of what lies between", "", true, `
+			C> S 0:0 ts 10
+			S> S. 0:0 ack 1 ts 50 ecr 10
+			S> S. 0:0 ack 1 ts 60 ecr 10
+			C! P. 1:101 ack 1 ts 11 ecr 61     = ESTABLISHED SYN_RCVD
+			C! P. 1:101 ack 1 ts 11 ecr 55     = ESTABLISHED ESTABLISHED
+		`},
 		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
 			C> P. 101:601 ack 101
 			C> R. 601:601 ack 101         = CLOSED CLOSED

@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -20,7 +21,7 @@ import (
 // ~C lets go what was held first, C! is forged: delivered though nobody sent it.
 // Then the flags (. is ACK), the numbers from and to of the payload and the
 // acknowledgment, each relative to the ISN of its sender's first SYN, and
-// win, ts, wscale; a SYN permits SACK unless it says sack 0. A dash for the
+// win, ts, ecr, wscale; a SYN permits SACK unless it says sack 0. A dash for the
 // numbers is the 0 of a RST from where there is no socket. "+5s" lets time pass;
 // each line takes a millisecond.
 // After = stand the states of C and of S once it is done. A colon begins
@@ -274,6 +275,8 @@ func (l *lab) segment(who string, words []string) (p wire.Packet, s Segment) {
 			b.Window = uint16(n)
 		case "ts":
 			b.Options = wire.AppendTimestamps(wire.AppendNOP(b.Options, 2), uint32(n), 0)
+		case "ecr":
+			binary.BigEndian.PutUint32(b.Options[len(b.Options)-4:], uint32(n))
 		case "wscale":
 			b.Options = wire.AppendWScale(b.Options, uint8(n))
 		default:

@@ -16,13 +16,14 @@ type Segment struct {
 	Scale    uint8
 	HasTS    bool // it carries timestamps
 	TSVal    uint32
+	TSEcr    uint32
 	SACK     bool // a SYN that permits selective acknowledgments
 }
 
 // Read takes from a packet what does not differ between its virtual segments;
 // With then makes each of them.
 func Read(p *wire.Packet) (s Segment) {
-	s.TSVal, _, s.HasTS = p.Timestamps()
+	s.TSVal, s.TSEcr, s.HasTS = p.Timestamps()
 	if p.Flags().Has(wire.SYN) {
 		o := p.SynOptions()
 		s.HasScale, s.Scale, s.SACK = o.HasWScale, o.WScale, o.SACKPermitted

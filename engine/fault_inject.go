@@ -20,7 +20,7 @@ type injectFault struct {
 	Flags   rules.Flags     `rule:"flags" doc:"letters of FSRPAUEC" default:"A"`
 	Seq     offset          `rule:"seq" doc:"exact, or so far from where the endpoint waits" default:"exact"`
 	Ack     offset          `rule:"ack" doc:"exact, or so far from what its peer has received" default:"exact"`
-	Data    string          `rule:"data" doc:"the payload"`
+	Data    string          `rule:"data" doc:"the payload" empty:"true"`
 	Window  *uint16         `rule:"window" doc:"the window field, unscaled; by default the one that the peer has sent last"`
 	Options []segmentOption `rule:"options" doc:"TCP options in this order: timestamps, mss=N, wscale=N, sack-permitted, nop, or KIND:HEX as in 254:f989cafe"`
 	After   time.Duration   `rule:"after" doc:"how long after the rule has fired" default:"0s"`

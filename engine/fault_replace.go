@@ -17,7 +17,7 @@ import (
 // behind a rule that drops segments it may come too late.
 type replaceFault struct {
 	Find string `rule:"find" doc:"what is replaced, each time that it occurs" required:"true"`
-	With string `rule:"with" doc:"what by; its length may be another" default:""`
+	With string `rule:"with" doc:"what by; its length may be another, nothing too" empty:"true"`
 }
 
 var _ = register("replace", "edit the payload, and keep the numbers straight where its length changes", onward, func() Fault { return new(replaceFault) })

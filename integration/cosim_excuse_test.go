@@ -27,10 +27,6 @@ const (
 	// acknowledgment on it. Of several segments delivered at once the wire does not
 	// tell which were the ones; its repeated FIN does.
 	refusedUnseen excuse = "acknowledgment of the FIN refused for want of memory"
-	// A listener's request wants the timestamp of one of its SYN-ACKs echoed, and refuses
-	// that of its own challenge ACK (tcp_check_req), until its next SYN-ACK. The model
-	// does not keep these timestamps; it learns of it by that SYN-ACK.
-	echoRefused excuse = "echo of a challenge ACK refused"
 	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
 	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
 	// repeats it.
@@ -54,8 +50,6 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 		return keptBackTooLong
 	case x.wire.noMemory && withFinAcked[s.kernel] == s.model:
 		return refusedUnseen
-	case s.kernel == conntrack.SynRcvd && s.socket.Inode == 0 && x.wire.challenged:
-		return echoRefused
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
 		return metClose
 	}
@@ -80,7 +74,8 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 func (x *end) ranOut() bool {
 	k := &x.alive.socket
 	late := x.doubt.at - (x.alive.at + k.Expires)
-	if x.alive.model != x.alive.kernel || late < -jiffies || late > jiffies+3*samplePause {
+	same := x.alive.model == x.alive.kernel || x.keepsFin(&x.alive)
+	if !same || late < -jiffies || late > jiffies+3*samplePause {
 		return false
 	}
 	switch k.Timer {

@@ -59,10 +59,9 @@ type wireFacts struct {
 	givenTo int           // the end of the data that was
 
 	// Since its last SYN:
-	fin        bool          // it has sent a FIN
-	finGiven   time.Duration // when the peer's FIN was delivered to it first; 0 never
-	challenged bool          // it has sent a bare ACK
-	noMemory   bool          // it has closed its window before what was delivered, and not sent a FIN since
+	fin      bool          // it has sent a FIN
+	finGiven time.Duration // when the peer's FIN was delivered to it first; 0 never
+	noMemory bool          // it has closed its window before what was delivered, and not sent a FIN since
 }
 
 // processFacts are what its process has done with it.
@@ -114,13 +113,12 @@ func (tr *track) sent(e *engine.Event) {
 	}
 	switch {
 	case strings.Contains(e.Flags, "S"):
-		x.wire.fin, x.wire.challenged, x.wire.noMemory, x.late = false, false, false, false
+		x.wire.fin, x.wire.noMemory, x.late = false, false, false
 		x.wire.finGiven, x.wire.givenTo = 0, 0
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
 		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
 		x.wire.fin, x.wire.noMemory = true, false
 	case e.Kinds.Has(conntrack.KindAck):
-		x.wire.challenged = true
 		x.wire.noMemory = x.wire.noMemory || e.Win == 0 && int(e.Ack) < x.wire.givenTo
 	}
 }

@@ -23,8 +23,7 @@ const (
 // TestIncidents runs every incident, and its cure, against the real programs: over
 // IPv4 with super-packets, and over IPv6 with one segment a read. A machine that lacks
 // a program skips what needs it, or fails it where TCPMANGLE_REQUIRE_INCIDENTS=1.
-func TestIncidents(t *testing.T) {
-	t.Parallel()
+func TestIncidents(t *testing.T) { // not beside others, whom its programs would disturb
 	buildOnce(t)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, incidentsAtOnce)

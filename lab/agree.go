@@ -9,7 +9,9 @@ import (
 )
 
 // tolerance is how long an inferred state may differ from the kernel's. A segment is
-// on its way between the two for microseconds; the rest is the machine's scheduling.
+// on its way between the two for microseconds; the rest is the machine's scheduling,
+// which on a busy one may keep the box from reading for longer than that. So what has
+// lasted too long is looked at again when the box has caught up.
 const tolerance = 100 * time.Millisecond
 
 // maxGap is between two samples that say something about the time between them.
@@ -56,6 +58,8 @@ type comparison struct {
 	report Agreement
 	ends   map[tuple]*[2]endpoint
 	last   time.Duration // when the sample before was taken
+	caught bool          // the box has read all that was sent before this sample
+	doubt  bool          // a difference has lasted too long, if the box has caught up
 }
 
 // An endpoint is what the comparison remembers of one.
@@ -65,16 +69,33 @@ type endpoint struct {
 	ever     bool // agreed is valid
 	silent   bool // it ended without a segment
 	since    time.Duration
-	differs  bool // since is valid
-	told     int  // place + 1 of this difference in the report
+	differs  bool // since is valid, and so are the next two
+	inferred conntrack.State
+	kernel   conntrack.State
+	told     int // place + 1 of this difference in the report
 }
 
 func newComparison() *comparison {
 	return &comparison{ends: make(map[tuple]*[2]endpoint)}
 }
 
-// compare holds one sample against what is inferred now.
-func (c *comparison) compare(s *sample, o *observer) {
+// compare holds one sample against what is inferred now. It tells whether it is in
+// doubt, and wants another sample for confirm.
+func (c *comparison) compare(s *sample, o *observer) (doubt bool) {
+	c.doubt = false
+	c.hold(s, o)
+	return c.doubt
+}
+
+// confirm is compare of a sample that was taken after the box had caught up with both
+// hosts: a difference that is still the same is one.
+func (c *comparison) confirm(s *sample, o *observer) {
+	c.caught = true
+	c.hold(s, o)
+	c.caught = false
+}
+
+func (c *comparison) hold(s *sample, o *observer) {
 	gap := s.at-c.last > maxGap
 	c.last = s.at
 	o.view(func(t tuple, in *inference) {
@@ -114,10 +135,11 @@ func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint,
 		e.differs = false
 		return
 	}
-	if !e.differs {
+	if !e.differs || e.inferred != inferred || e.kernel != k.state {
 		e.differs, e.since, e.told = true, now, 0
+		e.inferred, e.kernel = inferred, k.state
 	}
-	c.differ(now, t, side, e, k.state, inferred)
+	c.differ(now, t, side, e)
 }
 
 // ended tells whether the endpoint has ended silently: its socket is gone, and since
@@ -156,19 +178,24 @@ func finQueued(kernel, inferred conntrack.State) bool {
 		kernel == conntrack.Closing && inferred == conntrack.CloseWait
 }
 
-// differ notes a difference, and reports it once it has lasted too long.
-func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint, kernel, inferred conntrack.State) {
+// differ notes a difference, and reports it once it has lasted too long for sure.
+func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint) {
 	lasted := now - e.since
 	c.report.Longest = max(c.report.Longest, lasted)
 	if e.told > 0 {
 		c.report.Differences[e.told-1].For = lasted
 		return
 	}
-	if lasted > tolerance {
-		c.report.Differences = append(c.report.Differences,
-			Difference{t[0], t[1], sideNames[side], inferred, kernel, e.since, lasted})
-		e.told = len(c.report.Differences)
+	if lasted <= tolerance {
+		return
 	}
+	if !c.caught {
+		c.doubt = true
+		return
+	}
+	c.report.Differences = append(c.report.Differences,
+		Difference{t[0], t[1], sideNames[side], e.inferred, e.kernel, e.since, lasted})
+	e.told = len(c.report.Differences)
 }
 
 // result is the agreement so far.

@@ -16,6 +16,7 @@ type rig struct {
 	sample  sample
 	obs     *observer
 	compare *comparison
+	behind  func() // what the box learns once it catches up; nil: nothing
 }
 
 func newRig(t *testing.T) *rig {
@@ -48,9 +49,20 @@ func (r *rig) shows(states string, d time.Duration) {
 	r.sample.conns[tupleNamed("a")] = endsNamed(r.t, states)
 	for end := r.now + d; r.now < end; {
 		r.now += pollEvery
-		r.sample.at = r.now
-		r.compare.compare(&r.sample, r.obs)
+		r.look()
 	}
+}
+
+// look takes a sample, and another one when the box has caught up, as a run does.
+func (r *rig) look() {
+	r.sample.at = r.now
+	if !r.compare.compare(&r.sample, r.obs) {
+		return
+	}
+	if r.behind != nil {
+		r.behind()
+	}
+	r.compare.confirm(&r.sample, r.obs)
 }
 
 func TestAgreement(t *testing.T) {
@@ -137,10 +149,26 @@ func TestAgreement(t *testing.T) {
 			}
 			for range 100 {
 				r.now += pollEvery
-				r.sample.at = r.now
-				r.compare.compare(&r.sample, r.obs)
+				r.look()
 			}
 		}, "", ""},
+		{"a FIN that the box has not read for 300 ms", func(r *rig) {
+			r.infers("ESTABLISHED ESTABLISHED")
+			r.behind = func() { r.moves("FIN_WAIT_1 ESTABLISHED", engine.Drop) }
+			r.shows("FIN_WAIT_1 ESTABLISHED", 300*time.Millisecond)
+		}, "", ""},
+		{"a FIN that the box takes for a RST when it reads it", func(r *rig) {
+			r.infers("ESTABLISHED ESTABLISHED")
+			r.behind = func() { r.moves("CLOSED ESTABLISHED", engine.Drop) }
+			r.shows("FIN_WAIT_1 ESTABLISHED", 300*time.Millisecond)
+		}, "inferred to be CLOSED, its kernel has it in FIN_WAIT_1", ""},
+		{"a socket that goes while its last repetition is read late", func(r *rig) {
+			r.infers("FIN_WAIT_1 CLOSE_WAIT")
+			r.shows("FIN_WAIT_1 CLOSE_WAIT", 100*time.Millisecond)
+			r.now += time.Millisecond
+			r.moves("FIN_WAIT_1 CLOSE_WAIT", engine.Drop)
+			r.shows("CLOSED CLOSE_WAIT", time.Second)
+		}, "", "FIN_WAIT_1"},
 		{"a FIN that nobody saw", func(r *rig) {
 			r.infers("ESTABLISHED ESTABLISHED")
 			r.shows("FIN_WAIT_1 ESTABLISHED", time.Second)

@@ -33,7 +33,7 @@ type observer struct {
 type inference struct {
 	conn    uint64             // the current connection
 	states  [2]conntrack.State // by host
-	touched [2]time.Duration   // when the end last sent a segment or was given one
+	touched [2]time.Duration   // when the end was last given a segment, or sent a RST
 }
 
 // maxEvents is how many events a result keeps; a bulk transfer has millions.
@@ -119,13 +119,14 @@ func (o *observer) follow(e *engine.Event) {
 	o.touch(in, e)
 }
 
-// touch notes which ends have met a segment.
+// touch notes which ends have met a segment that may have ended them. Of what an end
+// sends only a RST does.
 func (o *observer) touch(in *inference, e *engine.Event) {
 	if e.Type != engine.EventSegment && e.Type != engine.EventDeliver {
 		return
 	}
 	o.moved = e.Time
-	sent := e.Type == engine.EventSegment && e.Verdict != engine.Forged
+	sent := e.Type == engine.EventSegment && e.Verdict != engine.Forged && e.Kinds.Has(conntrack.KindRst)
 	delivered := e.Type == engine.EventDeliver || e.Verdict == engine.Forged || e.Verdict == engine.Pass
 	if sent {
 		in.touched[e.FromSide] = e.Time

@@ -88,16 +88,30 @@ func (r *run) serverReady(s *sample) bool {
 
 // look takes a sample, compares it with what is inferred, and makes a moment of it.
 func (r *run) look(last bool) (*moment, error) {
-	r.observer.view(func(t tuple, _ *inference) { r.poller.meet(t) })
-	s, err := r.poller.poll()
+	s, err := r.sample()
 	if err != nil {
 		return nil, err
 	}
-	r.compare.compare(s, r.observer)
 	r.observer.flush() // an error comes back at the end
 	m := &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}
 	m.rest = r.atRest(s)
 	return m, nil
+}
+
+// sample takes a sample and compares it with what is inferred.
+func (r *run) sample() (*sample, error) {
+	r.observer.view(func(t tuple, _ *inference) { r.poller.meet(t) })
+	s, err := r.poller.poll()
+	if err != nil || !r.compare.compare(s, r.observer) {
+		return s, err
+	}
+	for side := range r.hosts {
+		r.drain(context.Background(), side) // milliseconds
+	}
+	if s, err = r.poller.poll(); err == nil {
+		r.compare.confirm(s, r.observer)
+	}
+	return s, err
 }
 
 // atRest tells whether nothing will ever happen again: no step is left, everybody

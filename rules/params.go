@@ -32,6 +32,7 @@ type param struct {
 	min, max float64
 	hasMin   bool
 	hasMax   bool
+	empty    bool // of a string: it may be empty
 }
 
 // paramsOf reads the tags of a parameter struct and panics where they make no sense.
@@ -76,6 +77,7 @@ func (p *param) describe(field reflect.StructField) {
 	p.Doc, p.Default = tag.Get("doc"), tag.Get("default")
 	p.Min, p.Max = tag.Get("min"), tag.Get("max")
 	p.Required = tag.Get("required") == "true"
+	p.empty = tag.Get("empty") == "true"
 	p.Type = typeWord(field.Type)
 	switch zero := reflect.New(element(field.Type)).Interface().(type) {
 	case interface{ Values() []string }:

@@ -58,6 +58,10 @@ func (p *param) setList(field reflect.Value, v tomldoc.Value) bool {
 }
 
 func (p *param) setString(field reflect.Value, v tomldoc.Value) bool {
+	if v.Any() == "" && p.empty {
+		field.SetString("")
+		return true
+	}
 	text, ok := v.Text()
 	if ok && p.Values != nil && !slices.Contains(p.Values, text) {
 		v.Errorf("%w", unknown("value", text, p.Values))

@@ -44,7 +44,7 @@ var registry struct {
 // Types are bool, integers, floats, string, time.Duration, Size, Rate, Probability,
 // anything that implements encoding.TextUnmarshaler, and slices of and pointers to
 // these; a nil pointer means that the file did not say. Numbers and durations are
-// not negative unless min says so. One parameter may be primary: { delay = "50ms" }
+// not negative unless min says so, strings not empty unless empty:"true" does. One parameter may be primary: { delay = "50ms" }
 // is short for { delay = { by = "50ms" } }.
 //
 // A struct that implements Checker is asked once all its fields are sound.
