@@ -104,7 +104,7 @@ func (x *Endpoint) refuses(s *Segment) bool {
 	case x.state == SynSent:
 		return true
 	case x.state == SynRcvd && !x.has(sentSyn): // or it has crossed the SYN
-		return !s.has(wire.ACK) || s.Ack != x.rcv
+		return !s.has(wire.ACK) || s.Ack != x.acked
 	case x.state == SynRcvd, x.state == Established && !x.has(sentAck): // or the SYN-ACK
 		return !s.has(wire.ACK) && s.Seq != x.nxt
 	}

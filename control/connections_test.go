@@ -32,8 +32,8 @@ func TestListConnections(t *testing.T) {
 		talk := r.open(uint16(4000+i), uint16(80+i%2))
 		if i == 4 { // the client closes
 			talk.send(near, wire.FIN|wire.ACK, "")
-			talk.send(far, wire.ACK, "")
 			r.drain(far, 1)
+			talk.send(far, wire.ACK, "")
 			r.drain(near, 1)
 		}
 		if i == 5 { // and here it aborts

@@ -95,6 +95,26 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What is done by hand is told, also of a connection that no rule can concern.
+func TestEventsByHand(t *testing.T) {
+	r := newRig(t, noRules, 1)
+	c := r.serve()
+	next := follow(t, c, client.EventFilter{Types: []string{"rule", "segment"}})
+	talk := r.open(4000, 80)
+	for _, action := range []client.Action{client.Reset("client"), client.Blackhole("server")} {
+		if _, err := c.Act(t.Context(), 1, action); err != nil {
+			t.Fatal(err)
+		}
+		if e := next(); e.Type != "rule" || e.Conn != 1 || e.Action != action.Name || !slices.Equal(e.Rules, []string{"by-hand"}) {
+			t.Errorf("%s", e.Line)
+		}
+	}
+	talk.send(far, wire.ACK, "lost")
+	if e := next(); e.Verdict != "drop" || e.Reason != "rule:by-hand" {
+		t.Errorf("%s", e.Line)
+	}
+}
+
 // Server-sent events, for browsers and curl.
 func TestServerSentEvents(t *testing.T) {
 	r := newRig(t, dropFin, 1)

@@ -191,7 +191,7 @@ func TestLeaseLapsesBetweenKernels(t *testing.T) {
 	a, b, c := newLab(t, noRules)
 	from, to := connect(t, a, b)
 	if _, err := c.NewLease(t.Context(), client.LeaseRequest{
-		TTL:   client.Duration(500 * time.Millisecond),
+		TTL:   client.Duration(2 * time.Second),
 		Rules: "[[rule]]\nname = \"cut\"\nmatch = { port = 8080, segment = \"data\" }\naction = { blackhole = \"client\" }\n",
 	}); err != nil {
 		t.Fatal(err)

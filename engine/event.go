@@ -35,7 +35,7 @@ type Event struct {
 	Incarnation int
 	Client      netip.AddrPort
 	Server      netip.AddrPort
-	Selected    bool // a rule can concern the connection; not part of the JSON
+	Selected    bool // a rule can concern the connection, or a fault has done something to it; not part of the JSON
 
 	// ClientState and ServerState are those after the event: after the segment
 	// was sent and, if it was, delivered.

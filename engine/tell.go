@@ -20,9 +20,12 @@ func (b *Box) watched(c *conntrack.Conn) bool {
 	if b.cfg.AllEvents {
 		return true
 	}
-	f := b.flowOf(c)
-	return f != nil && (!f.idle() || len(f.moments) > 0)
+	return b.flowOf(c).selected()
 }
+
+// selected tells that a rule can concern the flow's connection, or that a fault has left
+// something behind there. f may be nil.
+func (f *flow) selected() bool { return f != nil && (!f.idle() || len(f.moments) > 0) }
 
 // tellRules tells that rules have come into force, and with which seed.
 func (b *Box) tellRules() {
@@ -43,9 +46,7 @@ func (b *Box) about(c *conntrack.Conn, e Event) Event {
 	e.Time = b.since(b.now)
 	e.Conn, e.Incarnation = b.ordinal(c), c.Incarnation()
 	e.Client, e.Server = c.Client(), c.Server()
-	if f := b.flowOf(c); f != nil {
-		e.Selected = len(f.rules)+len(f.moments) > 0
-	}
+	e.Selected = e.Type == EventRule || b.flowOf(c).selected()
 	e.ClientState, e.ServerState = c.State(conntrack.FromClient), c.State(conntrack.FromServer)
 	return e
 }

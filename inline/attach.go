@@ -78,18 +78,13 @@ func (w *Way) attach(ns *netns.NS, ports []Ports, c tunnel.Config) error {
 // nothing after it.
 func (w *Way) attachSysctls(v6 bool) error {
 	ours := []string{"rp_filter=0", "accept_local=1", "send_redirects=0"}
-	set := []assignment{
-		{"net.ipv4.tcp_early_demux", "0"},
-		{"net.ipv4.ip_forward", "1"},
-		{"net.ipv4.conf.all.rp_filter", "0"},
-	}
-	if v6 {
-		set = append(set, assignment{"net.ipv6.conf.all.forwarding", "1"})
-	}
-	for _, a := range set {
-		if err := w.setup.sysctl(a); err != nil {
+	for _, key := range []string{"net.ipv4.tcp_early_demux", "net.ipv4.conf.all.rp_filter"} {
+		if err := w.setup.sysctl(key, "0"); err != nil {
 			return err
 		}
+	}
+	if err := w.setup.forwarding(v6); err != nil {
+		return err
 	}
 	for _, d := range w.devices {
 		for _, text := range ours {

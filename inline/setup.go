@@ -1,13 +1,10 @@
 package inline
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,6 +17,7 @@ import (
 type setup struct {
 	ns   *netns.NS
 	file string
+	nat  *netns.Table // nil until somebody needs it; it goes with the process by itself
 	record
 }
 
@@ -39,9 +37,6 @@ type assignment struct {
 	Value string `json:"value"`
 }
 
-// stateDir is where records lie, for as long as the machine runs.
-var stateDir = "/run/tcpmangle"
-
 func newSetup(ns *netns.NS) *setup { return &setup{ns: ns} }
 
 // begin sweeps what others have left behind in the namespace, and opens the record.
@@ -53,16 +48,15 @@ func (s *setup) begin() (err error) {
 		return err
 	}
 	s.PID, s.Started = os.Getpid(), startOf(os.Getpid())
-	if err := os.MkdirAll(stateDir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(stateDir, "setup-*.json")
-	if err != nil {
-		return err
-	}
-	s.file = f.Name()
-	f.Close()
-	return s.save()
+	return locked(func() error {
+		f, err := os.CreateTemp(stateDir, "setup-*.json")
+		if err != nil {
+			return err
+		}
+		s.file = f.Name()
+		f.Close()
+		return s.save()
+	})
 }
 
 // save writes the record in one step: a reader sees the old one or the new one.
@@ -78,17 +72,59 @@ func (s *setup) save() error {
 }
 
 // sysctl changes a key of the namespace that is not our own device's. One that has
-// the value already is left alone.
-func (s *setup) sysctl(a assignment) error {
-	was, err := s.ns.SysctlGet(a.Key)
-	if err != nil || was == a.Value {
-		return err
+// the value already is left alone, unless another way in has given it that: then the
+// last one of them to end puts back what was before.
+func (s *setup) sysctl(key, value string) error {
+	return locked(func() error {
+		was, err := s.ns.SysctlGet(key)
+		if err != nil {
+			return err
+		}
+		before := was
+		for _, r := range s.others() {
+			if v, ok := r.before(key); ok {
+				before = v
+			}
+		}
+		if before == value {
+			return nil
+		}
+		s.Sysctls = append(s.Sysctls, assignment{key, before})
+		if err := s.save(); err != nil || was == value {
+			return err
+		}
+		return s.ns.Sysctl(key, value)
+	})
+}
+
+// keep notes the value of a key that a change of another one will change, too.
+func (s *setup) keep(key string) error {
+	was, err := s.ns.SysctlGet(key)
+	if err == nil {
+		s.Sysctls = append(s.Sysctls, assignment{key, was})
 	}
-	s.Sysctls = append(s.Sysctls, assignment{a.Key, was})
-	if err := s.save(); err != nil {
-		return err
+	return err
+}
+
+// before is the value that a key had before the process of the record came.
+func (r *record) before(key string) (value string, ok bool) {
+	i := slices.IndexFunc(r.Sysctls, func(a assignment) bool { return a.Key == key })
+	if i < 0 {
+		return "", false
 	}
-	return s.ns.Sysctl(a.Key, a.Value)
+	return r.Sysctls[i].Value, true
+}
+
+// table is our table of nftables in the namespace.
+func (s *setup) table() (*netns.Table, error) {
+	if s.nat == nil {
+		nat, err := s.ns.OpenTable()
+		if err != nil {
+			return nil, err
+		}
+		s.nat = nat
+	}
+	return s.nat, nil
 }
 
 // ownSysctl sets a key of one of our devices, given as "rp_filter=0"; it goes with it.
@@ -116,17 +152,26 @@ func (s *setup) delRule(r netns.Rule) error {
 // undo puts everything back, in reverse. It goes on after a mistake, and keeps the
 // record then.
 func (s *setup) undo() error {
-	err := s.restore(s.ns)
-	if err == nil && s.file != "" {
-		err = os.Remove(s.file)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if s.file == "" {
 		return nil
 	}
-	return err
+	var err error
+	if s.nat != nil {
+		err = s.nat.Close()
+		s.nat = nil
+	}
+	return errors.Join(err, locked(func() error {
+		if err := s.restore(s.ns, s.others()); err != nil {
+			return err
+		}
+		err := os.Remove(s.file)
+		s.file = ""
+		return err
+	}))
 }
 
-func (r *record) restore(ns *netns.NS) error {
+// restore undoes what a record says. What others need still is theirs to undo.
+func (r *record) restore(ns *netns.NS, others []*record) error {
 	var errs []error
 	for _, rule := range slices.Backward(r.Deleted) {
 		if err := ns.AddRule(rule); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -136,70 +181,19 @@ func (r *record) restore(ns *netns.NS) error {
 	for _, rule := range slices.Backward(r.Added) {
 		errs = append(errs, ns.DelRule(rule))
 	}
+	needed := func(a assignment) bool {
+		return slices.ContainsFunc(others, func(o *record) bool {
+			_, ok := o.before(a.Key)
+			return ok
+		})
+	}
 	for _, a := range slices.Backward(r.Sysctls) {
-		errs = append(errs, ns.Sysctl(a.Key, a.Value))
-	}
-	return errors.Join(errs...)
-}
-
-// Sweep undoes in a namespace what processes that are dead have left behind there.
-func Sweep(ns *netns.NS) error {
-	id, err := ns.ID()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for file, r := range records() {
-		if r.NetNS != id || alive(r) {
+		if needed(a) {
 			continue
 		}
-		if err := r.restore(ns); err != nil {
-			errs = append(errs, fmt.Errorf("clear up after process %d: %w", r.PID, err))
-			continue
+		if err := ns.Sysctl(a.Key, a.Value); !errors.Is(err, netns.ErrUnknownSysctl) { // its device may be gone
+			errs = append(errs, err)
 		}
-		errs = append(errs, os.Remove(file))
 	}
 	return errors.Join(errs...)
-}
-
-// Leftovers counts the records of dead processes, in any namespace.
-func Leftovers() (n int) {
-	for _, r := range records() {
-		if !alive(r) {
-			n++
-		}
-	}
-	return n
-}
-
-// records are those that can be read, by file.
-func records() map[string]*record {
-	all := make(map[string]*record)
-	files, _ := filepath.Glob(filepath.Join(stateDir, "setup-*.json"))
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		r := new(record)
-		if err == nil && json.Unmarshal(text, r) == nil {
-			all[file] = r
-		}
-	}
-	return all
-}
-
-// alive tells whether the process that made a record still runs, and not another one
-// with its number.
-func alive(r *record) bool { return startOf(r.PID) == r.Started && r.Started != "" }
-
-// startOf is when a process was started, in the kernel's ticks; "" if there is none.
-func startOf(pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return ""
-	}
-	rest := text[bytes.LastIndexByte(text, ')')+1:] // the name before it may hold anything
-	const startTime = 22 - 3
-	if fields := strings.Fields(string(rest)); len(fields) > startTime {
-		return fields[startTime]
-	}
-	return ""
 }

@@ -69,13 +69,12 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 	return ""
 }
 
-// ranOut tells whether the socket vanished when its timer was due: there may have been
-// no sample between its last segment and its end.
+// ranOut tells whether the socket's timer was due between the last look that found it
+// and the first that did not: there may have been none between its last segment and its end.
 func (x *end) ranOut() bool {
 	k := &x.alive.socket
-	late := x.doubt.at - (x.alive.at + k.Expires)
 	same := x.alive.model == x.alive.kernel || x.keepsFin(&x.alive)
-	if !same || late < -jiffies || late > jiffies+3*samplePause {
+	if !same || x.gone < x.alive.at+k.Expires-jiffies {
 		return false
 	}
 	switch k.Timer {

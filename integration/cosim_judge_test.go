@@ -136,6 +136,7 @@ func (j *judge) finish() {
 		}
 	}
 	j.checkLosses()
+	j.countFaults()
 }
 
 // checkLosses: what was lost without a rule's will is no fault of the model's, but
@@ -151,8 +152,15 @@ func (j *judge) checkLosses() {
 			j.world.t.Errorf("seed %d: %d segments were lost: %s", seed, s.Losses[i], name)
 		}
 	}
-	for v, n := range s.Verdicts {
+}
+
+// countFaults tells the tally what the box has done.
+func (j *judge) countFaults() {
+	for v, n := range j.world.engine.Stats().Verdicts {
 		j.tally.verdicts[v] += n
+	}
+	for i, r := range j.world.engine.Report() {
+		j.tally.fire(j.world.rules.Rules[i].Actions[0].Name, r.Fired)
 	}
 }
 
@@ -208,7 +216,9 @@ func (j *judge) sampled(tr *track, h int, s sample) {
 	before := x.seen
 	x.seen = s
 	if s.kernel != conntrack.Closed {
-		x.alive = s
+		x.alive, x.gone = s, 0
+	} else if x.gone == 0 {
+		x.gone = s.at
 	}
 	if before.events == s.events {
 		j.compare(tr, h, &before)

@@ -246,8 +246,16 @@ func (s *stage) perform(a *act, tr *track, h, fd int) {
 	}
 }
 
-// payload is what everybody sends.
-var payload [64 << 10]byte
+// payload is what everybody sends: letters, in which there is something to be replaced.
+var payload = func() (text [64 << 10]byte) {
+	r := rand.New(rand.NewPCG(0, 0))
+	for i := range text {
+		text[i] = randomLetter(r)
+	}
+	return text
+}()
+
+const letters = "abcdefghijklmnopqrstuvwxyz"
 
 // patience is how long a send waits for room.
 const patience = 30 * time.Millisecond

@@ -18,6 +18,7 @@ type tally struct {
 	excuses     map[excuse]int
 	unburied    int // endpoints that ended in silence and were not CLOSED by the end
 	verdicts    [len(engine.Stats{}.Verdicts)]uint64
+	fired       map[string]uint64 // by action
 }
 
 func (a *tally) add(b *tally) {
@@ -32,6 +33,16 @@ func (a *tally) add(b *tally) {
 	for i, n := range b.verdicts {
 		a.verdicts[i] += n
 	}
+	for action, n := range b.fired {
+		a.fire(action, n)
+	}
+}
+
+func (a *tally) fire(action string, n uint64) {
+	if a.fired == nil {
+		a.fired = make(map[string]uint64)
+	}
+	a.fired[action] += n
 }
 
 func (a *tally) excuse(why excuse, n int) {
@@ -51,6 +62,10 @@ func (a *tally) String() string {
 	fmt.Fprintf(&text, " and not CLOSED by the end %d\nsegments:", a.unburied)
 	for v, n := range a.verdicts {
 		fmt.Fprintf(&text, " %v %d", engine.Verdict(v), n)
+	}
+	text.WriteString("\nactions:")
+	for _, action := range slices.Sorted(maps.Keys(a.fired)) {
+		fmt.Fprintf(&text, " %s %d", action, a.fired[action])
 	}
 	return text.String()
 }

@@ -17,6 +17,7 @@ package integration
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -27,7 +28,9 @@ import (
 var (
 	cosimSeed    = flag.Uint64("cosim.seed", 1, "seed of the first round; each further one counts it up")
 	cosimFor     = flag.Duration("cosim.for", 0, "go on with further rounds for so long")
+	cosimConns   = flag.Int("cosim.connections", 0, "go on until so many connections have been seen")
 	cosimRounds  = flag.Int("cosim.rounds", 1, "rounds at least, for each backend and IP version")
+	cosimGoOn    = flag.Bool("cosim.go-on", false, "go on after a round that has failed")
 	cosimOffload = flag.String("cosim.offload", "both", "auto, off or both")
 	cosimIP      = flag.String("cosim.ip", "both", "4, 6 or both")
 )
@@ -38,21 +41,38 @@ func TestCosim(t *testing.T) {
 	var total tally
 	began := time.Now()
 	seed := *cosimSeed
-	for n := 0; n < *cosimRounds || time.Since(began) < *cosimFor; n++ {
+	enough := func(n int) bool {
+		return n >= *cosimRounds && time.Since(began) >= *cosimFor && total.connections >= *cosimConns
+	}
+	for n := 0; !enough(n); n++ {
 		for _, g := range grounds(t) {
 			r := newRound(seed, g)
+			failed := t.Failed()
 			total.add(r.play(t))
-			seed++
-			if t.Failed() {
+			if t.Failed() && !failed {
+				t.Logf("again: %s", r.again())
+			}
+			if t.Failed() && !*cosimGoOn {
 				t.Log(&total)
-				t.Logf("again: -cosim.seed=%d -cosim.offload=%v -cosim.ip=%d -cosim.for=%v",
-					r.seed, g.offload, g.ip, min(*cosimFor, time.Nanosecond))
 				return
 			}
+			seed++
 		}
 	}
-	t.Logf("%v: %v", time.Since(began).Round(time.Second), &total)
+	t.Logf("%v, seeds %d to %d: %v", time.Since(began).Round(time.Second), *cosimSeed, seed-1, &total)
 }
+
+// again are the flags that play a round alone once more.
+func (r *round) again() string {
+	flags := fmt.Sprintf("-cosim.seed=%d -cosim.offload=%v -cosim.ip=%d", r.seed, r.offload, r.ip)
+	if long() {
+		flags += " -cosim.for=1ns"
+	}
+	return flags
+}
+
+// long tells that time is no matter.
+func long() bool { return *cosimFor > 0 || *cosimConns > 0 }
 
 // A ground is what a round is played on.
 type ground struct {
@@ -104,7 +124,7 @@ func newRound(seed uint64, g ground) *round {
 	rng := rand.New(rand.NewPCG(seed, 0x636f73696d)) // "cosim"
 	r := &round{seed: seed, ground: g, rng: rng}
 	r.long = time.Duration(1500+rng.IntN(1500)) * time.Millisecond
-	if patient := rng.IntN(3) == 0; patient && *cosimFor > 0 {
+	if patient := rng.IntN(3) == 0; patient && long() {
 		r.long *= 4 // what dies by its timers takes its time
 	}
 	r.rules = randomRules(rng)

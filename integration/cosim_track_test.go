@@ -38,6 +38,7 @@ type end struct {
 
 	seen    sample        // the last look
 	alive   sample        // the last one that found a socket
+	gone    time.Duration // when the first one after that found none; 0 none has
 	doubt   sample        // the first of a row of looks that found one and the same difference
 	row     int           // how many
 	since   time.Duration // when a difference was found first, since both agreed; 0 none

@@ -84,6 +84,7 @@ type world struct {
 	hosts   [2]*netns.NS
 	devices [2]tunnel.Device
 	addrs   [2]netip.Addr
+	rules   *rules.Set
 	engine  *engine.Engine
 	judge   *judge
 	stop    context.CancelFunc
@@ -104,13 +105,14 @@ func newWorld(t *testing.T, r *round) *world {
 		}
 	}
 	w.judge = newJudge(w)
-	set, err := rules.Parse("cosim.toml", r.rules)
+	var err error
+	w.rules, err = rules.Parse("cosim.toml", r.rules)
 	if err != nil {
 		w.close()
 		t.Fatalf("seed %d: %v", r.seed, err)
 	}
 	w.engine, err = engine.New(engine.Config{
-		Devices: w.devices, Rules: set, Seed: r.seed, OnEvent: w.judge.hear, AllEvents: true,
+		Devices: w.devices, Rules: w.rules, Seed: r.seed, OnEvent: w.judge.hear, AllEvents: true,
 		Stacks: [2]conntrack.Stack{r.hosts[0].stack(), r.hosts[1].stack()},
 	})
 	if err != nil {

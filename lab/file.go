@@ -27,6 +27,7 @@ type File struct {
 	hosts   [2]*hostSpec // by side; nil: that host does nothing
 	expects []spec
 	steps   []*step
+	proxies []Proxy
 }
 
 // A Link is what the base path does to every segment, each way, besides the rules. It
@@ -119,10 +120,13 @@ func (r *reader) read() {
 	}
 	for i, t := range root.Tables("expect") {
 		t.In(tomldoc.Section{Kind: "expect", Index: i + 1})
-		r.needHosts(t)
 		if s := r.expect(t); s != nil {
 			f.expects = append(f.expects, s)
 		}
+	}
+	for i, t := range root.Tables("proxy") {
+		t.In(tomldoc.Section{Kind: "proxy", Index: i + 1})
+		f.proxies = append(f.proxies, readProxy(t))
 	}
 	for i, t := range root.Tables("step") {
 		t.In(tomldoc.Section{Kind: "step", Index: i + 1})

@@ -78,8 +78,22 @@ func TestMistakes(t *testing.T) {
 			`f.toml:2:10: client: script: line 2 of the script: unknown command "sned"; did you mean "send"?`},
 
 		// [[expect]]
-		{"nothing to run", "[[expect]]\nclient = 'CLOSED'\n",
-			`f.toml:1:1: expect 1: there is nothing to run: the file has neither [client] nor [server]`},
+		{"a server outside of a lab", "[[expect]]\nserver = 'CLOSED'\n",
+			`f.toml:2:1: expect 1: server: only a lab can tell, and the file has neither [client] nor [server]`},
+		{"output outside of a lab", "[[expect]]\nstdout = 'client: ^ok'\n",
+			`f.toml:2:1: expect 1: stdout: only a lab can tell, and the file has neither [client] nor [server]`},
+		{"the server's exit outside of a lab", "[[expect]]\nexit = { server = 0 }\n",
+			`f.toml:2:1: expect 1: exit: only a lab can tell, and the file has neither [client] nor [server]`},
+		{"a step with nothing to run", "[[step]]\nat = '1s'\ndo = 'heal'\n",
+			`f.toml:1:1: step 1: there is nothing to run: the file has neither [client] nor [server]`},
+		{"a proxy without a place", "[[proxy]]\nupstream = '127.0.0.1:80'\n",
+			`f.toml:1:1: proxy 1: has no place: it needs address or listen`},
+		{"a proxy without an upstream", "[[proxy]]\nlisten = '127.0.0.1:80'\n",
+			`f.toml:1:1: proxy 1: "upstream" is missing`},
+		{"addresses of a proxy", "[[proxy]]\nlisten = 'here'\naddress = 'localhost:80'\nupstream = 'web:http'\n",
+			"f.toml:2:10: proxy 1: listen: \"here\" is not like \"127.0.0.1:6379\"\n" +
+				"f.toml:3:11: proxy 1: address: \"localhost:80\" is not like \"198.18.0.2:6379\"\n" +
+				"f.toml:4:12: proxy 1: upstream: \"web:http\" is not like \"127.0.0.1:6379\""},
 		{"nothing expected", aClient + "[[expect]]\nwithin = '1s'\n",
 			`f.toml:3:1: expect 1: says nothing; it needs one of client, server, rule, error, exit, stdout, stderr`},
 		{"two things expected", aClient + aRule + "[[expect]]\nclient = 'CLOSED'\nrule = 'lose'\n",

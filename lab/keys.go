@@ -23,6 +23,7 @@ func Tables() []TableDoc {
 		{Name: "server", Doc: "what the server does", Keys: hostKeys},
 		{Name: "expect", List: true, Doc: "one thing that has to come true, of one kind", Keys: expectKeys},
 		{Name: "step", List: true, Doc: "what happens besides, in order", Keys: stepKeys},
+		{Name: "proxy", List: true, Doc: "a service for tcpmangle run; no part of a lab", Keys: proxyKeys},
 	}
 }
 
@@ -82,4 +83,11 @@ var whenKeys = []rules.KeyDoc{
 	{Name: "client", Type: "string", List: true, Doc: "the state of a connection at the client"},
 	{Name: "server", Type: "string", List: true, Doc: "and at the server, on the same 4-tuple"},
 	{Name: "rule", Type: "string", Doc: "the name of a rule that has fired"},
+}
+
+var proxyKeys = []rules.KeyDoc{
+	{Name: "name", Type: "string", Doc: "what messages call it"},
+	{Name: "address", Type: "string", Doc: `a virtual address for it: "198.18.0.2:6379"; else one is chosen`},
+	{Name: "listen", Type: "string", Doc: `an address of this host that leads there: "127.0.0.1:26379"`},
+	{Name: "upstream", Type: "string", Doc: `the real service, required: "127.0.0.1:6379"`},
 }

@@ -26,6 +26,9 @@ error = "client: EOF"
 [[step]]
 when = { client = "CLOSED" }
 do = "heal"
+[[proxy]]
+address = "198.18.0.2:80"
+upstream = "127.0.0.1:80"
 [[rule]]
 action = "pass"
 `

@@ -58,6 +58,9 @@ func (r *reader) expect(t *tomldoc.Table) spec {
 	if kind != "rule" {
 		misplaced(t, "fired", "rule")
 	}
+	if !r.file.IsLab() && kind != "" && !outside(t, kind) {
+		t.Errorf(kind, "%v, and the file has neither [client] nor [server]", errOutside)
+	}
 	switch kind {
 	case "client", "server":
 		return stateExpectation(t, within)
@@ -185,6 +188,8 @@ var sideExamples = map[string]string{"error": "ECONNRESET", "exit": "0", "stdout
 func (r *reader) wrongActor(v tomldoc.Value, kind string, side int) bool {
 	h := r.file.hosts[side]
 	switch {
+	case !r.file.IsLab():
+		return kind != "exit" || side != clientSide // which has been reported
 	case h == nil:
 		v.Errorf("there is no [%s]", sideNames[side])
 	case kind == "error" && len(h.run) > 0:

@@ -9,7 +9,7 @@ import (
 )
 
 // labKeys are what a lab file holds besides rules; package lab reads them.
-var labKeys = []string{"lab", "client", "server", "expect", "step"}
+var labKeys = []string{"lab", "client", "server", "expect", "step", "proxy"}
 
 // Parse reads the text of one file. The error is of type Errors. A lab file will
 // do: what only the lab understands is passed over.

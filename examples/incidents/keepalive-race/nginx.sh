@@ -5,6 +5,7 @@ set -eu
 case $SERVER in *:*) backend="[$SERVER]" ;; *) backend=$SERVER ;; esac
 
 cat >"$TMPDIR/nginx.conf" <<EOF
+user root; # whoever that is here
 daemon off;
 master_process off;
 pid nginx.pid;

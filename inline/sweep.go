@@ -1,0 +1,162 @@
+package inline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+)
+
+// stateDir is where records lie, for as long as the machine runs.
+var stateDir = "/run/tcpmangle"
+
+// locked calls f while no other process changes what records are about.
+func locked(f func() error) error {
+	if err := os.MkdirAll(stateDir, 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(stateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	return f()
+}
+
+// Sweep undoes in a namespace what processes that are dead have left behind there.
+func Sweep(ns *netns.NS) error {
+	id, err := ns.ID()
+	if err != nil {
+		return err
+	}
+	return locked(func() error { return sweep(ns, id) })
+}
+
+func sweep(ns *netns.NS, id uint64) error {
+	var (
+		errs   []error
+		living []*record
+	)
+	all := records()
+	for _, r := range all {
+		if r.NetNS == id && alive(r) {
+			living = append(living, r)
+		}
+	}
+	for file, r := range all {
+		if r.NetNS != id || alive(r) {
+			continue
+		}
+		if err := r.restore(ns, living); err != nil {
+			errs = append(errs, fmt.Errorf("clear up after process %d: %w", r.PID, err))
+			continue
+		}
+		errs = append(errs, os.Remove(file))
+	}
+	return errors.Join(errs...)
+}
+
+// SweepAll is Sweep for all namespaces that can be found, by a process in them or by
+// their names. Records of namespaces that are gone are removed. It returns how many
+// dead processes it has cleared up after.
+func SweepAll() (n int, err error) {
+	before := Leftovers()
+	found := namespaces()
+	var errs []error
+	for file, r := range records() {
+		path, ok := found[r.NetNS]
+		switch {
+		case alive(r):
+		case !ok:
+			errs = append(errs, os.Remove(file))
+		default:
+			errs = append(errs, sweepAt(path))
+		}
+	}
+	return before - Leftovers(), errors.Join(errs...)
+}
+
+func sweepAt(path string) error {
+	ns, err := netns.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return Sweep(ns)
+}
+
+// namespaces are the network namespaces of this machine by their numbers, each with a
+// file that stands for it.
+func namespaces() map[uint64]string {
+	all := make(map[uint64]string)
+	for _, pattern := range []string{"/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil {
+				all[info.Sys().(*syscall.Stat_t).Ino] = file
+			}
+		}
+	}
+	return all
+}
+
+// Leftovers counts the records of dead processes, in any namespace.
+func Leftovers() (n int) {
+	for _, r := range records() {
+		if !alive(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// records are those that can be read, by file.
+func records() map[string]*record {
+	all := make(map[string]*record)
+	files, _ := filepath.Glob(filepath.Join(stateDir, "setup-*.json"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		r := new(record)
+		if err == nil && json.Unmarshal(text, r) == nil {
+			all[file] = r
+		}
+	}
+	return all
+}
+
+// others are the records of other ways in that stand in the same namespace.
+func (s *setup) others() (all []*record) {
+	for file, r := range records() {
+		if r.NetNS == s.NetNS && file != s.file && alive(r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// alive tells whether the process that made a record still runs, and not another one
+// with its number.
+func alive(r *record) bool { return startOf(r.PID) == r.Started && r.Started != "" }
+
+// startOf is when a process was started, in the kernel's ticks; "" if there is none.
+func startOf(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	rest := text[bytes.LastIndexByte(text, ')')+1:] // the name before it may hold anything
+	const startTime = 22 - 3
+	if fields := strings.Fields(string(rest)); len(fields) > startTime {
+		return fields[startTime]
+	}
+	return ""
+}

@@ -1,0 +1,133 @@
+package netns
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// A PacketRule says which packets meet with which treatment. Zero values match
+// everything; an address, or To, makes it a rule of its IP version.
+type PacketRule struct {
+	Hook  Hook
+	In    string       // the device it came in by; with * behind it, what it begins with
+	Out   string       // the device it goes out by
+	NotIn string       // or any other device than this
+	NotTo string       // the same of the way out
+	Src   netip.Prefix // where it comes from
+	Dst   netip.Prefix // where it goes to
+	Local bool         // it goes to an address of this host
+	Proto uint8        // unix.IPPROTO_TCP or UDP; 0: both, with a port of To
+	Dport uint16
+
+	Do Treatment
+	To netip.AddrPort // of Redirect; port 0: as it was
+}
+
+// A Treatment is what is done to packets.
+type Treatment uint8
+
+// The treatments.
+const (
+	Masquerade Treatment = iota // they go out with the address of the device
+	Redirect                    // they go to another address
+	Refuse                      // they end here
+)
+
+// register is where an expression leaves its result for the next one.
+const register = unix.NFT_REG_1
+
+// expressions are the rule as the kernel wants it.
+func (r PacketRule) expressions() (all []expr.Any) {
+	add := func(more ...expr.Any) { all = append(all, more...) }
+	for _, d := range []struct {
+		name string
+		key  expr.MetaKey
+		op   expr.CmpOp
+	}{
+		{r.In, expr.MetaKeyIIFNAME, expr.CmpOpEq}, {r.NotIn, expr.MetaKeyIIFNAME, expr.CmpOpNeq},
+		{r.Out, expr.MetaKeyOIFNAME, expr.CmpOpEq}, {r.NotTo, expr.MetaKeyOIFNAME, expr.CmpOpNeq},
+	} {
+		if d.name != "" {
+			add(&expr.Meta{Key: d.key, Register: register}, &expr.Cmp{Op: d.op, Register: register, Data: deviceMatch(d.name)})
+		}
+	}
+	if family := r.family(); family != 0 {
+		add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal(family))
+	}
+	add(addressMatch(r.Src, 12, 8)...)
+	add(addressMatch(r.Dst, 16, 24)...)
+	if r.Local {
+		add(&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
+			equal(binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)...))
+	}
+	if r.Proto != 0 {
+		add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, equal(r.Proto))
+	}
+	if r.Dport != 0 {
+		add(&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: register},
+			equal(binary.BigEndian.AppendUint16(nil, r.Dport)...))
+	}
+	return append(all, r.treatment()...)
+}
+
+// family is the IP version that the addresses ask for; 0: either.
+func (r PacketRule) family() byte {
+	for _, a := range []netip.Addr{r.Src.Addr(), r.Dst.Addr(), r.To.Addr()} {
+		switch {
+		case a.Is4():
+			return unix.NFPROTO_IPV4
+		case a.Is6():
+			return unix.NFPROTO_IPV6
+		}
+	}
+	return 0
+}
+
+// deviceMatch is a name as the kernel keeps it, or its beginning.
+func deviceMatch(name string) []byte {
+	if last := len(name) - 1; name[last] == '*' {
+		return []byte(name[:last])
+	}
+	return append([]byte(name), make([]byte, unix.IFNAMSIZ-len(name))...)
+}
+
+// addressMatch compares an address of the header, which stands at offset4 or offset6.
+func addressMatch(p netip.Prefix, offset4, offset6 uint32) []expr.Any {
+	if !p.IsValid() || p.Bits() == 0 {
+		return nil
+	}
+	offset, p := offset4, p.Masked()
+	if p.Addr().Is6() {
+		offset = offset6
+	}
+	n := uint32(p.Addr().BitLen() / 8)
+	mask := []byte(ipNet(p).Mask)
+	return []expr.Any{
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n, DestRegister: register},
+		&expr.Bitwise{SourceRegister: register, DestRegister: register, Len: n, Mask: mask, Xor: make([]byte, n)},
+		equal(p.Addr().AsSlice()...),
+	}
+}
+
+func equal(data ...byte) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: data}
+}
+
+func (r PacketRule) treatment() []expr.Any {
+	switch r.Do {
+	case Masquerade:
+		return []expr.Any{&expr.Masq{}}
+	case Refuse:
+		return []expr.Any{verdict(expr.VerdictDrop)}
+	}
+	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(r.family()), RegAddrMin: register}
+	all := []expr.Any{&expr.Immediate{Register: register, Data: r.To.Addr().AsSlice()}}
+	if r.To.Port() != 0 {
+		nat.RegProtoMin = unix.NFT_REG_2
+		all = append(all, &expr.Immediate{Register: unix.NFT_REG_2, Data: binary.BigEndian.AppendUint16(nil, r.To.Port())})
+	}
+	return append(all, nat)
+}

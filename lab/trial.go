@@ -1,0 +1,172 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
+)
+
+// errOutside refuses an expectation about what nobody sees besides a lab.
+var errOutside = errors.New("only a lab can tell")
+
+// A Trial judges the expectations of files where there is no lab: of rules, and of a
+// command in front of the box, which is the client then. One goroutine uses it.
+type Trial struct {
+	fired   func(rule string) uint64
+	command *netns.NS // nil: there is no command
+	judged  []judged
+	exits   []*exitSpec
+	sample  sample
+	socks   []netns.Socket
+}
+
+// NewTrial begins to judge. Counts of rules come from fired. command is the namespace of
+// the client's command; without one, what is expected of it is an error.
+func NewTrial(files []*File, fired func(rule string) uint64, command *netns.NS) (*Trial, error) {
+	t := &Trial{fired: fired, command: command, sample: sample{conns: make(map[tuple]*[2]end)}}
+	for _, f := range files {
+		for _, e := range f.expects {
+			if err := t.take(e); err != nil {
+				return nil, fmt.Errorf("%s: %v: %w", f.Path, e, err)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (t *Trial) take(e spec) error {
+	switch s := e.(type) {
+	case *firedSpec:
+	case *stateSpec:
+		if s.want[serverSide] != nil || t.command == nil {
+			return errOutside
+		}
+	case *exitSpec:
+		if s.side != clientSide || t.command == nil {
+			return errOutside
+		}
+		t.exits = append(t.exits, s)
+		return nil
+	default:
+		return errOutside
+	}
+	t.judged = append(t.judged, judged{Expectation: Expectation{Text: e.String()}, check: e.check()})
+	return nil
+}
+
+// Open tells whether something is left that has to be looked at before the end.
+func (t *Trial) Open() bool {
+	for _, j := range t.judged {
+		if j.ruling == open {
+			return true
+		}
+	}
+	return false
+}
+
+// Look judges what can be known by now, a time since the start.
+func (t *Trial) Look(at time.Duration) error { return t.look(at, false) }
+
+func (t *Trial) look(at time.Duration, last bool) error {
+	if err := t.poll(at); err != nil {
+		return err
+	}
+	m := &moment{at: at, sample: &t.sample, fired: t.fired, last: last}
+	for i := range t.judged {
+		j := &t.judged[i]
+		if j.ruling >= pass {
+			continue
+		}
+		f := j.check.look(m)
+		j.ruling = f.ruling
+		if f.ruling >= pass {
+			j.OK, j.Why, j.At = f.ruling == pass, f.why, f.at
+		}
+	}
+	return nil
+}
+
+// poll looks at the command's sockets.
+func (t *Trial) poll(at time.Duration) (err error) {
+	if t.command == nil {
+		return nil
+	}
+	s := &t.sample
+	s.at, s.known = at, s.known[:0]
+	clear(s.conns)
+	s.listen[clientSide] = nil
+	if t.socks, err = t.command.AppendSockets(t.socks[:0]); err != nil {
+		return err
+	}
+	for _, sock := range t.socks {
+		state, ok := conntrack.ParseState(sock.State)
+		switch {
+		case sock.State == listenName:
+			s.listen[clientSide] = map[uint16]bool{sock.Local.Port(): true}
+		case ok && state != conntrack.Closed && !sock.Remote.Addr().IsLoopback():
+			ends := tuple{sock.Local, sock.Remote}
+			s.known = append(s.known, ends)
+			s.conns[ends] = &[2]end{{state: state, present: true}}
+		}
+	}
+	return nil
+}
+
+// Close judges what is open for the last time. Status is the command's, if there is one.
+func (t *Trial) Close(at time.Duration, status int) ([]Expectation, error) {
+	err := t.look(at, true)
+	var all []Expectation
+	for _, j := range t.judged {
+		all = append(all, j.Expectation)
+	}
+	for _, e := range t.exits {
+		x := Expectation{Text: e.String(), At: at, OK: status == e.status && !e.within.over(at)}
+		if !x.OK {
+			x.Why = fmt.Sprintf("it ended with %d at %.3fs", status, at.Seconds())
+		}
+		all = append(all, x)
+	}
+	return all, err
+}
+
+// ExpectsExit tells whether an expectation judges how the command ends.
+func (t *Trial) ExpectsExit() bool { return len(t.exits) > 0 }
+
+// Expects tells whether an expectation judges a rule, so that it may stay unfired where
+// that is what was expected.
+func (t *Trial) Expects(rule string) bool {
+	for _, j := range t.judged {
+		if s, ok := j.check.(*firedSpec); ok && s.rule == rule && s.fired.Match(0) {
+			return true
+		}
+	}
+	return false
+}
+
+// outside tells whether an expectation of a kind can be judged without a lab.
+func outside(t *tomldoc.Table, kind string) bool {
+	switch kind {
+	case "rule":
+		return true
+	case "client":
+		return !t.Has("server")
+	case "exit":
+		v, _ := t.Value(kind)
+		return !namesServer(v)
+	}
+	return false
+}
+
+// namesServer tells whether an expectation of a side is, or also is, one of the server.
+func namesServer(v tomldoc.Value) bool {
+	if below, ok := v.Any().(map[string]any); ok {
+		_, names := below[sideNames[serverSide]]
+		return names
+	}
+	text, _ := v.Any().(string)
+	return len(text) >= len(sideNames[serverSide]) && text[:len(sideNames[serverSide])] == sideNames[serverSide]
+}
