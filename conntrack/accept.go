@@ -158,9 +158,9 @@ func (x *Endpoint) peerWindow(shift uint8, s *Segment) {
 
 // seeScale notes the window scale in the SYN that an endpoint has taken.
 func (c *Conn) seeScale(r Dir, s *Segment) {
-	x, from := &c.ends[r], r.Peer()
+	x := &c.ends[r]
 	if s.has(wire.SYN) && x.has(gotSyn) && s.Seq == x.irs && s.HasScale && !x.has(prior) {
-		c.scaleSeen[from] = min(s.Scale, maxScale) + 1
+		c.scaleSeen[r.Peer()] = min(s.Scale, maxScale) + 1
 	}
 }
 

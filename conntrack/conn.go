@@ -56,7 +56,7 @@ type Conn struct {
 	seen        time.Duration
 	filed       time.Duration // when it was put into its age list
 	due         time.Duration // when the table looks at its timers; 0: not scheduled
-	old         [2]seq.Range  // sequence space of the incarnation before, by sender
+	old         [2]seq.Range  // sequence space of the incarnation before, or of a TIME_WAIT that a SYN has ended, by sender
 	ends        [2]Endpoint
 	shift       [2]uint32 // what is added to an endpoint's numbers on the way to its peer
 	synAckTS    [2]uint32 // TSval of the first and the latest SYN-ACK of a listener
@@ -248,8 +248,9 @@ func (e *Endpoint) Window() uint32 {
 // RawWindow is the window field it sent last, unscaled.
 func (e *Endpoint) RawWindow() uint16 { return e.rawWnd }
 
-// TSRecent is the newest timestamp that it has taken from its peer; ok is
-// false if timestamps are not in use.
+// TSRecent is the newest timestamp that it is known to have taken from its peer; ok is
+// false if timestamps are not in use. It takes one that it has acknowledged, so its own may
+// be newer, as long as that acknowledgment has not been sent.
 func (e *Endpoint) TSRecent() (val uint32, ok bool) {
 	return e.tsRecent, e.has(timestamps | hasTS)
 }

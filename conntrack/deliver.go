@@ -156,6 +156,9 @@ func (st *step) timeWaitGets(r Dir, s *Segment) {
 			st.move(r, Closed, ByDelivery) // the listener that gets it now drops it
 			return
 		}
+		if !x.has(prior) {
+			st.c.old[r] = seq.Range{From: x.iss, To: x.nxt} // nobody has opened: the SYN is a forged one
+		}
 		st.request(r, s)
 	default:
 		if s.has(wire.SYN) {

@@ -110,6 +110,9 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN).
 		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
 		x.pickUp(s)
+		if x.tsRecent = s.TSEcr; s.HasTS {
+			x.set(hasTS) // it echoes what it has taken
+		}
 		st.move(d, TimeWait, Evidence)
 	case st.c.foreign(d, s):
 		*x = Endpoint{facts: prior, state: x.state}

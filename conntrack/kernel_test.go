@@ -137,6 +137,11 @@ func TestAsTheKernelDoes(t *testing.T) {
 			Cx S. 0:0 ack 1
 			+4s                      = SYN_RCVD SYN_SENT
 		`},
+		{"a forged SYN that TIME_WAIT would take, but nobody listens", closedByS, false, `
+			C! S 5000:5000                = CLOSED SYN_RCVD
+			S> . 102:102 ack 102          = CLOSED TIME_WAIT evidence
+			C! R 102:102                  = CLOSED CLOSED
+		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 			+2ms S> . 101:101 ack 101     = FIN_WAIT_1 CLOSE_WAIT

@@ -151,14 +151,14 @@ func (acknowledger) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 	var room [12]byte
 	return b.forge(c, to, wire.Build{
 		Seq: uint32(x.Received()), Ack: uint32(ack), Flags: wire.ACK, Window: peer.RawWindow(),
-		Options: appendStamp(room[:0], x),
+		Options: b.appendStamp(room[:0], c, to),
 	})
 }
 
 // appendStamp appends the timestamps that an endpoint takes from its peer; nothing if it
 // takes none. The echo is 0, which nobody measures by.
-func appendStamp(dst []byte, x *conntrack.Endpoint) []byte {
-	if recent, ok := x.TSRecent(); ok {
+func (b *Box) appendStamp(dst []byte, c *conntrack.Conn, to conntrack.Dir) []byte {
+	if recent, ok := b.stampFor(c, to); ok {
 		dst = wire.AppendTimestamps(wire.AppendNOP(dst, 2), recent, 0)
 	}
 	return dst

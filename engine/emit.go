@@ -61,7 +61,7 @@ func (b *Box) pass(j *Journey, f fate) {
 		b.passOwn(j, &g)
 	case g.unchanged():
 		b.join(j, f)
-		b.table.Delivered(b.now, j.Conn, j.Dir, j.Seg)
+		b.deliver(j.Conn, j.Dir, j.Seg)
 		b.tapBoth(j)
 		b.segmentEvent(j)
 	case g.alone(j.place):

@@ -12,7 +12,7 @@ import (
 type corruptFault struct {
 	Bytes    int    `rule:"bytes,primary" doc:"in how many bytes a bit is turned round" default:"1" min:"1" max:"65535"`
 	Where    string `rule:"where" doc:"in the payload; or in the TCP header, but for its options, ports, length and checksum, so that it reaches the connection" enum:"payload,header" default:"payload"`
-	Checksum string `rule:"checksum" doc:"fix: right again, and the receiver takes the segment; keep: as it was, and so wrong" enum:"fix,keep" default:"fix"`
+	Checksum string `rule:"checksum" doc:"fix: right again, and the receiver takes the segment; keep: as it was, and so wrong, unless bits cancel out" enum:"fix,keep" default:"fix"`
 }
 
 var _ = register("corrupt", "turn bits round, as the seed says", onward, func() Fault { return new(corruptFault) })
@@ -31,11 +31,10 @@ func (f *corruptFault) Apply(j *Journey) {
 		part, spare = packet[j.packet.IPHeaderLen():][:fixedHeader], spared[:]
 	}
 	n := f.corrupt(j, part, spare)
-	if f.Checksum == "keep" {
-		j.mods.spoiled = true
-	} else if !j.mods.spoiled {
+	if f.Checksum == "fix" && !j.mods.spoiled {
 		wire.FixChecksums(packet)
 	}
+	j.mods.spoiled = wire.VerifyChecksums(packet) != nil // two bits can cancel out
 	j.tell("corrupt", func() string { return fmt.Sprintf("%d bytes of the %s, checksum %s", n, f.Where, f.Checksum) })
 }
 

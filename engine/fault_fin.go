@@ -63,6 +63,6 @@ func (f *finFault) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 	var room [12]byte
 	return b.forge(c, to, wire.Build{
 		Seq: uint32(n), Ack: uint32(x.Unacked()), Flags: wire.FIN | wire.ACK, Window: peer.RawWindow(),
-		Options: appendStamp(room[:0], x),
+		Options: b.appendStamp(room[:0], c, to),
 	})
 }

@@ -67,7 +67,7 @@ func (f *injectFault) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 		s.Window = *f.Window
 	}
 	for _, o := range f.Options {
-		s.Options = o.appendTo(s.Options, x)
+		s.Options = o.appendTo(s.Options, b, c, to)
 	}
 	return b.forge(c, to, s)
 }

@@ -93,10 +93,11 @@ func (f *replayFault) Apply(j *Journey) {
 // fitIntoWindow moves a segment to where its receiver waits. The acknowledgment has
 // to fit the receiver's own new numbers, and a timestamp must not be older than its
 // TS.Recent: measured, Linux accepts nothing less (tcp_ack, PAWS).
-func fitIntoWindow(p *wire.Packet, x *conntrack.Endpoint) {
+func (b *Box) fitIntoWindow(p *wire.Packet, c *conntrack.Conn, to conntrack.Dir) {
+	x := c.End(to)
 	p.SetSeq(x.Received())
 	p.SetAck(x.Next())
-	if recent, ok := x.TSRecent(); ok {
+	if recent, ok := b.stampFor(c, to); ok {
 		_, echo, _ := p.Timestamps()
 		p.SetTimestamps(recent, echo)
 	}

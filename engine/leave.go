@@ -50,7 +50,7 @@ func (b *Box) leave(w wait) {
 		return
 	}
 	if w.fit && c != nil {
-		fitIntoWindow(p, c.End(d.Peer()))
+		b.fitIntoWindow(p, c, d.Peer())
 	}
 	b.gone = w
 	g := departure{mods: w.mods, packet: p, header: h, side: 1 - w.side, conn: c, dir: d, wait: &b.gone}
@@ -95,7 +95,7 @@ func (b *Box) departAfterWait(g *departure) bool {
 // One with a wrong checksum its kernel throws away unread.
 func (b *Box) arrive(g *departure, p *wire.Packet, place int) {
 	if !g.spoiled {
-		b.table.Delivered(b.now, g.conn, g.dir, &b.left)
+		b.deliver(g.conn, g.dir, &b.left)
 	}
 	if g.wait == nil {
 		b.tapEdited(g, place)

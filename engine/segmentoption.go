@@ -108,14 +108,14 @@ func (o *segmentOption) size() int {
 // stamps tells that the option is the timestamps of the moment.
 func (o *segmentOption) stamps() bool { return o.kind == wire.OptTimestamps && o.data == nil }
 
-// appendTo appends the option for a segment towards x. Its timestamps are the newest that x
-// has got, or 1 if it has got none yet.
-func (o *segmentOption) appendTo(dst []byte, x *conntrack.Endpoint) []byte {
+// appendTo appends the option for a segment towards an endpoint. Its timestamps are the
+// newest that this one has got, or 1 if it has got none yet.
+func (o *segmentOption) appendTo(dst []byte, b *Box, c *conntrack.Conn, to conntrack.Dir) []byte {
 	switch {
 	case o.kind == wire.OptNOP:
 		return append(dst, o.kind)
 	case o.stamps():
-		recent, ok := x.TSRecent()
+		recent, ok := b.stampFor(c, to)
 		if !ok {
 			recent = 1
 		}

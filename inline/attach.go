@@ -3,6 +3,7 @@ package inline
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -41,6 +42,14 @@ func Attach(ns *netns.NS, ports []Ports, c tunnel.Config) (*Way, error) {
 
 // Ports is a range of TCP ports, both ends included.
 type Ports struct{ From, To uint16 }
+
+// String is "8080", or "8000-8099".
+func (p Ports) String() string {
+	if p.From == p.To {
+		return strconv.Itoa(int(p.From))
+	}
+	return fmt.Sprintf("%d-%d", p.From, p.To)
+}
 
 func (w *Way) attach(ns *netns.NS, ports []Ports, c tunnel.Config) error {
 	for i, name := range []string{outerName, localName} {

@@ -12,8 +12,9 @@ import (
 // between the client and the upstream; only addresses change on the way.
 type Service struct {
 	Name     string
-	Address  netip.AddrPort // where clients connect to, on our device
+	Address  netip.AddrPort // where clients connect to, on our device; invalid: one is chosen
 	Upstream netip.AddrPort // of the same family
+	Listen   netip.AddrPort // an address of this host that leads to the service, too; invalid: none
 }
 
 // A book translates between what the box sees, clients and virtual addresses, and
@@ -43,7 +44,7 @@ type visitor struct {
 
 var (
 	errTaken  = errors.New("the address is taken")
-	errFamily = errors.New("the address and its upstream are of different IP versions")
+	errFamily = errors.New("they are of different IP versions")
 )
 
 func newBook(pool4, pool6 netip.Prefix) *book {
@@ -57,8 +58,10 @@ func newBook(pool4, pool6 netip.Prefix) *book {
 
 // add makes a service known.
 func (b *book) add(s Service) error {
-	if s.Address.Addr().Is4() != s.Upstream.Addr().Is4() {
-		return fmt.Errorf("%v to %v: %w", s.Address, s.Upstream, errFamily)
+	for _, a := range []netip.AddrPort{s.Upstream, s.Listen} {
+		if a.IsValid() && s.Address.Addr().Is4() != a.Addr().Is4() {
+			return fmt.Errorf("%v and %v: %w", s.Address, a, errFamily)
+		}
 	}
 	return b.change(func(p *pages) error {
 		if old, ok := p.services[s.Address]; ok {
@@ -81,6 +84,9 @@ func (b *book) remove(address netip.AddrPort) {
 		return nil
 	})
 }
+
+// has tells whether a service has an address, with any port.
+func (b *book) has(a netip.Addr) bool { return b.shared(netip.AddrPortFrom(a, 0)) }
 
 // shared tells whether another service has the same address, with another port.
 func (b *book) shared(address netip.AddrPort) bool {

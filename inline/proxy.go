@@ -3,7 +3,9 @@ package inline
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"sync"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -30,12 +32,19 @@ var (
 
 var errLoopback6 = errors.New("Linux takes nothing for ::1 from a device; use 127.0.0.1, or another address of this host")
 
+var errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
+
 // A Proxy is a Way with virtual services in front of real ones. They come and go
-// while it runs.
+// while it runs. Goroutines may share it.
 type Proxy struct {
 	Way
 	ns   *netns.NS
 	book *book
+
+	mu      sync.Mutex
+	holders map[netip.AddrPort]io.Closer // of the addresses that services listen at, by virtual address
+	next    [2]netip.Addr                // the last virtual address that was chosen, in IPv4 and IPv6
+	done    map[string]bool              // what services share in the table of nftables
 }
 
 // NewProxy makes the devices in a namespace, without any service yet. The box has one
@@ -43,6 +52,8 @@ type Proxy struct {
 // bring its directions together.
 func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 	p := &Proxy{Way: Way{setup: newSetup(ns)}, ns: ns, book: newBook(pool4, pool6)}
+	p.holders, p.done = make(map[netip.AddrPort]io.Closer), make(map[string]bool)
+	p.next = [2]netip.Addr{own(virtual4), own(virtual6)}
 	err := p.setup.begin()
 	if err == nil {
 		err = p.begin(c)
@@ -81,33 +92,112 @@ func (p *Proxy) begin(c tunnel.Config) error {
 		}
 	}
 	p.devices[1] = readdress(p.devices[1], p.book)
-	// What the upstream binds to 127.0.0.1 may be reached from our device, and no other.
-	return p.setup.ownSysctl(upstreamName, "route_localnet=1")
-}
-
-// Add puts a service up. Its virtual address is routed to the box as long as it is there.
-func (p *Proxy) Add(s Service) error {
-	if s.Upstream.Addr() == netip.IPv6Loopback() {
-		return fmt.Errorf("upstream %v: %w", s.Upstream, errLoopback6)
-	}
-	if err := p.book.add(s); err != nil {
-		return err
-	}
-	err := p.ns.AddRoute(single(s.Address.Addr()), virtualName)
-	if err != nil && !p.book.shared(s.Address) {
-		p.book.remove(s.Address)
-		return err
+	// What upstreams bind to 127.0.0.1 may be reached from our device, and no other; and who
+	// connects to 127.0.0.1 may be led to it.
+	for _, d := range p.devices {
+		if err := p.setup.ownSysctl(d.Name(), "route_localnet=1"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Remove takes the service at a virtual address away. Its connections lose their way.
-func (p *Proxy) Remove(address netip.AddrPort) error {
-	p.book.remove(address)
-	if p.book.shared(address) {
+// Add puts a service up, and returns it with the addresses that it has got. They lead
+// to the box as long as it is there.
+func (p *Proxy) Add(s Service) (Service, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.Upstream.Addr() == netip.IPv6Loopback() {
+		return s, fmt.Errorf("upstream %v: %w", s.Upstream, errLoopback6)
+	}
+	if !s.Address.IsValid() {
+		s.Address = netip.AddrPortFrom(p.choose(s.Upstream.Addr().Is6()), s.Upstream.Port())
+	}
+	if p.ns.IsLocal(s.Address.Addr()) {
+		return s, fmt.Errorf("%v: %w", s.Address, errLocal)
+	}
+	if err := p.book.add(s); err != nil {
+		return s, err
+	}
+	err := p.lead(&s)
+	if err != nil {
+		err = errors.Join(err, p.remove(s.Address))
+	}
+	return s, err
+}
+
+// choose is a virtual address that no service has.
+func (p *Proxy) choose(v6 bool) netip.Addr {
+	i := 0
+	if v6 {
+		i = 1
+	}
+	for {
+		p.next[i] = p.next[i].Next()
+		if !p.book.has(p.next[i]) {
+			return p.next[i]
+		}
+	}
+}
+
+// lead makes packets find their way to a service and from there to its upstream.
+func (p *Proxy) lead(s *Service) error {
+	if !p.book.shared(s.Address) {
+		if err := p.ns.AddRoute(single(s.Address.Addr()), virtualName); err != nil {
+			return err
+		}
+	}
+	if !p.ns.IsLocal(s.Upstream.Addr()) {
+		if err := p.leadAway(s.Upstream.Addr().Is6()); err != nil {
+			return err
+		}
+	}
+	if s.Listen.IsValid() {
+		return p.listen(s)
+	}
+	return nil
+}
+
+// leadAway lets packets to upstreams on other hosts go out, and their answers come back.
+func (p *Proxy) leadAway(v6 bool) error {
+	pool := pool4
+	if v6 {
+		pool = pool6
+	}
+	if err := p.setup.forwarding(v6); err != nil {
+		return err
+	}
+	return p.once(netns.PacketRule{Hook: netns.Leaving, Src: pool, NotTo: upstreamName, Do: netns.Masquerade})
+}
+
+// once adds a rule that all services share.
+func (p *Proxy) once(r netns.PacketRule) error {
+	key := fmt.Sprintf("%v by %s", r.Src, r.Out)
+	if p.done[key] {
 		return nil
 	}
-	return p.ns.DelRoute(single(address.Addr()), virtualName)
+	p.done[key] = true
+	return p.setup.translate(key, r)
+}
+
+// Remove takes the service at a virtual address away. Its connections lose their way.
+func (p *Proxy) Remove(address netip.AddrPort) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.remove(address)
+}
+
+func (p *Proxy) remove(address netip.AddrPort) error {
+	var errs []error
+	if holder := p.holders[address]; holder != nil {
+		errs = append(errs, p.setup.nat.Remove(address.String()), holder.Close())
+		delete(p.holders, address)
+	}
+	p.book.remove(address)
+	if !p.book.shared(address) {
+		errs = append(errs, p.ns.DelRoute(single(address.Addr()), virtualName))
+	}
+	return errors.Join(errs...)
 }
 
 // single is the prefix that holds one address.

@@ -21,7 +21,8 @@ func proxied(t *testing.T, s Service) (*netns.NS, *Proxy) {
 	p, err := NewProxy(host, tunnel.Config{})
 	must(t, err)
 	t.Cleanup(func() { must(t, p.Close()) })
-	must(t, p.Add(s))
+	_, err = p.Add(s)
+	must(t, err)
 	run(t, &p.Way, "")
 	return host, p
 }
@@ -68,16 +69,17 @@ func TestProxyRefusesAsTheUpstreamDoes(t *testing.T) {
 
 func TestProxyKnowsItsServices(t *testing.T) {
 	_, p := proxied(t, redis)
-	if err := p.Add(redis); !errors.Is(err, errTaken) {
+	if _, err := p.Add(redis); !errors.Is(err, errTaken) {
 		t.Errorf("the same address again: %v", err)
 	}
 	mixed := Service{Name: "mixed", Address: netip.MustParseAddrPort("198.18.0.3:1"), Upstream: netip.MustParseAddrPort("[fd00::1]:1")}
-	if err := p.Add(mixed); !errors.Is(err, errFamily) {
+	if _, err := p.Add(mixed); !errors.Is(err, errFamily) {
 		t.Errorf("IPv4 in front of IPv6: %v", err)
 	}
 	second := redis
 	second.Address = netip.AddrPortFrom(redis.Address.Addr(), 6380)
-	must(t, p.Add(second))
+	_, err := p.Add(second)
+	must(t, err)
 	must(t, p.Remove(redis.Address))
 	must(t, p.Remove(second.Address))
 }

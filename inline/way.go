@@ -16,9 +16,13 @@ type Way struct {
 // Devices are the two sides of the box. They are the Way's, which closes them.
 func (w *Way) Devices() [2]tunnel.Device { return w.devices }
 
-// Close undoes everything that was set up, in reverse, and then closes the devices.
+// Undo takes everything back that led packets here, in reverse, while the box still
+// passes on what has come. Only the devices are left then.
+func (w *Way) Undo() error { return w.setup.undo() }
+
+// Close is Undo, if that has not been done, and closes the devices.
 func (w *Way) Close() error {
-	err := w.setup.undo()
+	err := w.Undo()
 	for _, d := range w.devices {
 		if d != nil {
 			err = errors.Join(err, d.Close())

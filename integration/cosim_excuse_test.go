@@ -21,6 +21,8 @@ const (
 	keptBackTooLong excuse = "FIN kept back beyond the peer's"
 	// FIN_WAIT_2 without a process takes any RST in its window.
 	orphanReset excuse = "RST in the window of FIN_WAIT_2 without a process"
+	// Such a one takes none with an old timestamp.
+	orphanStale excuse = "old RST refused by FIN_WAIT_2 without a process"
 	// With tcp_max_tw_buckets = 0 there is no FIN_WAIT_2 without a process.
 	orphanGone excuse = "FIN_WAIT_2 without a process or a bucket"
 	// Out of memory, an endpoint refuses what lies beyond its closed window with the
@@ -50,6 +52,8 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 		return keptBackTooLong
 	case x.wire.noMemory && withFinAcked[s.kernel] == s.model:
 		return refusedUnseen
+	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.Closed && x.wire.rst > x.agreed:
+		return orphanStale
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
 		return metClose
 	}
@@ -73,7 +77,7 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 // and the first that did not: there may have been none between its last segment and its end.
 func (x *end) ranOut() bool {
 	k := &x.alive.socket
-	same := x.alive.model == x.alive.kernel || x.keepsFin(&x.alive)
+	same := x.alive.model == x.alive.kernel || x.excuse(&x.alive, false) != ""
 	if !same || x.gone < x.alive.at+k.Expires-jiffies {
 		return false
 	}

@@ -51,8 +51,8 @@ var onSegments = []faultMaker{
 		return fmt.Sprintf(`limit = "%dkbit", burst = %d, queue = %d, shared = %v`,
 			20<<r.IntN(10), 100<<r.IntN(9), 200<<r.IntN(11), r.IntN(4) == 0)
 	}},
-	{"record", 0.3, func(r *rand.Rand) string { return fmt.Sprintf(`as = "tape-%d"`, r.IntN(3)) }},
-	{"replay", 0.2, func(r *rand.Rand) string {
+	{"record", 0.6, func(r *rand.Rand) string { return fmt.Sprintf(`as = "tape-%d"`, r.IntN(3)) }},
+	{"replay", 0.5, func(r *rand.Rand) string {
 		return fmt.Sprintf(`name = "tape-%d", after = "%dms", times = %d, into_window = %v`,
 			r.IntN(3), r.IntN(500), 1+r.IntN(3), r.IntN(3) == 0)
 	}},
@@ -67,7 +67,7 @@ var onSegments = []faultMaker{
 	{"rewrite", 0.5, randomEdits},
 	{"rewrite", 0.5, randomEdits},
 	{"split", 0.9, func(r *rand.Rand) string { return fmt.Sprintf(`size = %d`, 1+r.IntN(1000)) }},
-	{"corrupt", 0.2, func(r *rand.Rand) string {
+	{"corrupt", 0.4, func(r *rand.Rand) string {
 		return fmt.Sprintf(`bytes = %d, where = "%s", checksum = "%s"`, 1+r.IntN(3), pick(r, "payload", "header"), pick(r, "fix", "keep"))
 	}},
 	{"replace", 1, func(r *rand.Rand) string {
@@ -77,17 +77,17 @@ var onSegments = []faultMaker{
 
 // anytime are the actions that need no segment.
 var anytime = []faultMaker{
-	{"reset", 0.15, func(r *rand.Rand) string {
+	{"reset", 0.2, func(r *rand.Rand) string {
 		return fmt.Sprintf(`to = "%s", seq = "%s", hide = %v`,
 			randomSide(r), pick(r, "exact", "in-window", "in-window", "out-of-window"), r.IntN(4) == 0)
 	}},
-	{"fin", 0.1, func(r *rand.Rand) string { return fmt.Sprintf(`to = "%s"`, randomSide(r)) }},
-	{"inject", 0.2, randomInjection},
-	{"inject", 0.2, randomInjection},
-	{"blackhole", 0.02, func(r *rand.Rand) string {
+	{"fin", 0.2, func(r *rand.Rand) string { return fmt.Sprintf(`to = "%s"`, randomSide(r)) }},
+	{"inject", 0.4, randomInjection},
+	{"inject", 0.4, randomInjection},
+	{"blackhole", 0.05, func(r *rand.Rand) string {
 		return fmt.Sprintf(`from = "%s", for = "%dms", heal = "%s"`, randomSide(r), 50+r.IntN(3000), pick(r, "resume", "reset"))
 	}},
-	{"forget", 0.02, func(r *rand.Rand) string {
+	{"forget", 0.03, func(r *rand.Rand) string {
 		return fmt.Sprintf(`then = "%s", notify = "%s"`,
 			pick(r, "drop", "rst", "rst-both"), pick(r, "none", "rst-client", "rst-server", "rst-both"))
 	}},
@@ -119,7 +119,7 @@ func randomHold(r *rand.Rand) string {
 
 // randomEdits writes one edit of the header or, more rarely, two.
 func randomEdits(r *rand.Rand) string {
-	first, second := r.IntN(len(edits)), r.IntN(len(edits))
+	first, second := r.IntN(len(edits)), flagEdits+r.IntN(len(edits)-flagEdits)
 	text := edits[first](r)
 	if second != first && r.IntN(3) == 0 {
 		text += ", " + edits[second](r)
@@ -127,21 +127,23 @@ func randomEdits(r *rand.Rand) string {
 	return text
 }
 
-// edits are those of rewrite. A flag that is set is none of those that are cleared.
+// edits are those of rewrite; the first two, of flags, could exclude each other.
 var edits = []func(r *rand.Rand) string{
+	func(r *rand.Rand) string { return fmt.Sprintf("clear = %q", pick(r, "F", "P", "A", "FP", "C", "S")) },
+	func(r *rand.Rand) string { return fmt.Sprintf("set = %q", pick(r, "F", "P", "R", "S", "U", "E")) },
 	func(r *rand.Rand) string { return fmt.Sprintf("window = %d", r.IntN(1<<r.IntN(17))) },
 	func(r *rand.Rand) string { return fmt.Sprintf("ttl = %d", 1+r.IntN(255)) },
 	func(r *rand.Rand) string { return fmt.Sprintf("mss = %d", 100+r.IntN(1400)) },
 	func(r *rand.Rand) string {
 		return fmt.Sprintf("strip = [%q]", pick(r, "timestamps", "sack-permitted", "sack", "wscale", "mss"))
 	},
-	func(r *rand.Rand) string { return fmt.Sprintf("clear = %q", pick(r, "F", "P", "A", "FP", "C", "S")) },
-	func(r *rand.Rand) string { return fmt.Sprintf("set = %q", pick(r, "F", "P", "R", "S", "U", "E")) },
 	func(r *rand.Rand) string { return fmt.Sprintf("truncate = %d", r.IntN(1000)) },
 	func(r *rand.Rand) string { return fmt.Sprintf("truncate_at = %d", r.IntN(1<<r.IntN(18))) },
 	func(r *rand.Rand) string { return fmt.Sprintf("shift_seq = %d", randomShift(r)) },
 	func(r *rand.Rand) string { return fmt.Sprintf("shift_timestamp = %d", randomShift(r)) },
 }
+
+const flagEdits = 2
 
 // randomShift is anything but 0, each order of magnitude as likely.
 func randomShift(r *rand.Rand) int32 { return (r.Int32()>>r.IntN(31) | 1) * int32(1-2*r.IntN(2)) }

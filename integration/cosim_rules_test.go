@@ -19,7 +19,7 @@ func randomRules(r *rand.Rand) string {
 	fmt.Fprintf(&text, "[[rule]]\nname = \"cross-syns\"\noptional = true\nmatch = { port = \"%d-%d\", segment = \"syn\" }\n",
 		meetPort, meetPort+999)
 	fmt.Fprintf(&text, "share = %.1f\naction = { hold = { until = \"peer-syn\", timeout = \"300ms\" } }\n", 0.8)
-	for i := range 1 + r.IntN(8) {
+	for i := range 1 + r.IntN(12) {
 		text.WriteString(randomRule(r, i))
 	}
 	return text.String()

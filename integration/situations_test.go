@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func TestSituationsAreWhole(t *testing.T) {
 			t.Fatalf("row %s stands where %s is due", id, want)
 		}
 		next++
-		if hasFile := len(exampleLinks(shown)) > 0; hasFile == slices.Contains(unshown, id) {
+		if hasFile := len(linksIn(shown)) > 0; hasFile == slices.Contains(unshown, id) {
 			t.Errorf("%s: shown by a file: %v", id, hasFile)
 		}
 	}
@@ -36,12 +37,11 @@ func TestSituationsAreWhole(t *testing.T) {
 	}
 }
 
-// Every link leads to a file, and every file can be reached.
+// Every link leads somewhere, and every file can be reached.
 func TestSituationsReachEveryExample(t *testing.T) {
-	reached := map[string]bool{}
-	for _, name := range exampleLinks(page(t)) {
-		reached[name] = true
-		if _, err := os.Stat(filepath.Join("../examples/rules", name)); err != nil {
+	links := linksIn(page(t))
+	for _, to := range links {
+		if _, err := os.Stat(filepath.Join("../examples", to)); err != nil {
 			t.Errorf("dead link: %v", err)
 		}
 	}
@@ -50,8 +50,17 @@ func TestSituationsReachEveryExample(t *testing.T) {
 		t.Fatalf("no examples found: %v", err)
 	}
 	for _, file := range files {
-		if !reached[filepath.Base(file)] {
+		if !slices.Contains(links, "rules/"+filepath.Base(file)) {
 			t.Errorf("%s does not lead to %s", situationsPage, file)
+		}
+	}
+}
+
+// Every link bears the name of what it leads to.
+func TestSituationsNameTheirLinks(t *testing.T) {
+	for _, m := range link.FindAllStringSubmatch(page(t), -1) {
+		if name := strings.TrimSuffix(filepath.Base(m[2]), ".toml"); name != m[1] {
+			t.Errorf("[%s] leads to %s", m[1], m[2])
 		}
 	}
 }
@@ -65,14 +74,13 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-// exampleLinks are the files of examples/rules that a text links to, by the name that the
-// link shows: the two must be one.
-func exampleLinks(text string) (names []string) {
-	for _, m := range regexp.MustCompile(`\[([^\]]+)\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-		names = append(names, filepath.Base(m[2]))
-		if m[2] != "rules/"+m[1]+".toml" {
-			names = append(names, fmt.Sprintf("[%s](%s)", m[1], m[2])) // which is no file
-		}
+// link is a name and where it leads.
+var link = regexp.MustCompile(`\[([^\]]+)\]\(([^)]+)\)`)
+
+// linksIn are the targets of a text's links.
+func linksIn(text string) (targets []string) {
+	for _, m := range link.FindAllStringSubmatch(text, -1) {
+		targets = append(targets, m[2])
 	}
-	return names
+	return targets
 }

@@ -35,6 +35,22 @@ func Check() error {
 	return checkNS()
 }
 
+// CheckRights tells what is missing to put devices into the namespace of this process,
+// as a *MissingError: the TUN device, CAP_NET_ADMIN; and, to make or enter other
+// namespaces, CAP_SYS_ADMIN.
+func CheckRights(elsewhere bool) error {
+	if err := checkTUN(tunFile); err != nil {
+		return err
+	}
+	if !capable(unix.CAP_NET_ADMIN) {
+		return &MissingError{What: "CAP_NET_ADMIN", Hint: "run as root", Err: unix.EPERM}
+	}
+	if elsewhere && !capable(unix.CAP_SYS_ADMIN) {
+		return &MissingError{What: "CAP_SYS_ADMIN", Hint: "run as root", Err: unix.EPERM}
+	}
+	return nil
+}
+
 // checkTUN opens the device node; no device is made by that.
 func checkTUN(file string) error {
 	f, err := os.OpenFile(file, os.O_RDWR, 0)

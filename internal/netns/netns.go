@@ -32,6 +32,7 @@ import (
 // An NS is one network namespace. Goroutines may share it.
 type NS struct {
 	ns   *os.File
+	here bool // it is that of the process: nobody has to go there
 	diag *diag
 
 	mu    sync.Mutex
@@ -66,6 +67,9 @@ func (n *NS) FD() int { return int(n.ns.Fd()) }
 // f runs on a goroutine of its own; goroutines that it starts are outside. If f
 // ends its goroutine (t.FailNow), Do returns an error.
 func (n *NS) Do(f func() error) error {
+	if n.here {
+		return f()
+	}
 	return onThread(n.enter, f)
 }
 

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Here is the namespace of this process.
+// Here is the namespace of this process. Unlike others it needs no CAP_SYS_ADMIN.
 func Here() (*NS, error) {
-	n := new(NS)
-	if err := onThread(func() error { return nil }, n.take); err != nil {
+	n := &NS{here: true}
+	if err := n.take(); err != nil {
 		n.Close()
 		return nil, fmt.Errorf("the own network namespace: %w", err)
 	}

@@ -67,7 +67,7 @@ func (n *NS) OpenTable() (*Table, error) {
 
 func (n *NS) openTable(name string) (*Table, error) {
 	own := func(c *nfnetlink.Conn) error { return createOwned(c, name) }
-	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()), nftables.AsLasting(), nftables.WithSockOptions(own))
+	conn, err := nftables.New(n.forNFTables(), nftables.AsLasting(), nftables.WithSockOptions(own))
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,14 @@ func (n *NS) openTable(name string) (*Table, error) {
 		table:  &nftables.Table{Name: name, Family: nftables.TableFamilyINet},
 		chains: make(map[Hook]*nftables.Chain),
 	}, nil
+}
+
+// forNFTables has the library work in the namespace.
+func (n *NS) forNFTables() nftables.ConnOption {
+	if n.here {
+		return func(*nftables.Conn) {}
+	}
+	return nftables.WithNetNSFd(n.FD())
 }
 
 // createOwned makes the table on the socket that it is to belong to. The library
@@ -89,10 +97,10 @@ func createOwned(c *nfnetlink.Conn, name string) error {
 		return err
 	}
 	if _, err := c.SendMessages([]nfnetlink.Message{
-		message(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil),
-		message(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE,
+		nfMessage(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil),
+		nfMessage(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE,
 			nfnetlink.Acknowledge|nfnetlink.Create|nfnetlink.Excl, unix.NFPROTO_INET, 0, attributes),
-		message(unix.NFNL_MSG_BATCH_END, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil),
+		nfMessage(unix.NFNL_MSG_BATCH_END, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil),
 	}); err != nil {
 		return err
 	}
@@ -100,8 +108,8 @@ func createOwned(c *nfnetlink.Conn, name string) error {
 	return err
 }
 
-// message is one of nfnetlink, with its header of family, version and resource.
-func message(kind uint16, flags nfnetlink.HeaderFlags, family uint8, resource byte, attributes []byte) nfnetlink.Message {
+// nfMessage is one of nfnetlink, with its header of family, version and resource.
+func nfMessage(kind uint16, flags nfnetlink.HeaderFlags, family uint8, resource byte, attributes []byte) nfnetlink.Message {
 	return nfnetlink.Message{
 		Header: nfnetlink.Header{Type: nfnetlink.HeaderType(kind), Flags: nfnetlink.Request | flags},
 		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, resource}, attributes...),
@@ -167,7 +175,7 @@ func (t *Table) Close() error {
 
 // Tables lists the names of the namespace's tables that are called like ours.
 func (n *NS) Tables() (names []string, err error) {
-	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
+	conn, err := nftables.New(n.forNFTables())
 	if err != nil {
 		return nil, err
 	}

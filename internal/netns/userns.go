@@ -52,16 +52,26 @@ func Reexec(args []string) (exitCode int, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = userNS()
 
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-	defer signal.Stop(signals)
+	pass, stop := PassSignals()
+	defer stop()
 	if err := cmd.Start(); err != nil {
 		return 0, missingUserNS(err)
 	}
+	pass(cmd.Process)
+	return ExitStatus(cmd.Wait())
+}
+
+// PassSignals catches the signals that are meant for a command which this process stands
+// for. Once the command has been started, pass hands them on to it; stop ends it all.
+func PassSignals() (pass func(child *os.Process), stop func()) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	ended := make(chan struct{})
-	defer close(ended)
-	go forward(signals, cmd.Process, ended)
-	return exitStatus(cmd.Wait())
+	pass = func(child *os.Process) { go forward(signals, child, ended) }
+	return pass, func() {
+		signal.Stop(signals)
+		close(ended)
+	}
 }
 
 // userNS asks for a child that is root of its own user and network namespace.
@@ -100,8 +110,9 @@ func inForeground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// exitStatus reads what Wait says of a child as a shell would.
-func exitStatus(err error) (int, error) {
+// ExitStatus reads what Wait says of a child as a shell would: 128 and the number of the
+// signal that ended it, else its exit code.
+func ExitStatus(err error) (int, error) {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil:

@@ -4,6 +4,7 @@
 set -eu
 export PGHOST=$SERVER PGUSER=app PGDATABASE=postgres PGCONNECT_TIMEOUT=20
 
+until pg_isready -q; do sleep 0.1; done
 coproc first { exec psql; }
 echo "BEGIN; UPDATE account SET balance = 0 WHERE id = 1;" >&"${first[1]}"
 until read -r answer <&"${first[0]}" && [ "$answer" = "UPDATE 1" ]; do :; done

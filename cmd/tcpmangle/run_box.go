@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+
+	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/capture"
+	"github.com/tcpmangle/tcpmangle/lab"
+	"github.com/tcpmangle/tcpmangle/rules"
+	"github.com/tcpmangle/tcpmangle/tunnel"
+)
+
+// boxFlags are the flags of a box in front of real services: of exec and run.
+type boxFlags struct {
+	outputs
+	files   []string
+	offload tunnel.OffloadMode
+	workers workersFlag
+	poll    bool
+	pcap    string
+	api     string
+	debug   bool
+}
+
+func (f *boxFlags) flags(set *pflag.FlagSet) {
+	set.StringArrayVarP(&f.files, "file", "f", nil, "rule `file`; may be repeated, files are read in order")
+	f.outputs.flags(set)
+	set.TextVar(&f.offload, "offload", tunnel.Auto, "`mode` of the devices: auto, on (super-packets) or off (one segment a read)")
+	set.Var(&f.workers, "workers", "`number` of threads that share the work, or auto: one for each processor")
+	set.BoolVar(&f.poll, "busy-poll", false, "look for packets a while before waiting for them: less latency, more processor time")
+	set.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
+	set.BoolVar(&f.debug, "debug", false, "print the box's own log")
+}
+
+// device is how the devices shall be.
+func (f *boxFlags) device() tunnel.Config {
+	return tunnel.Config{Offload: f.offload, Queues: max(int(f.workers), 1)}
+}
+
+// ruleFiles are the files of a call, as they were read.
+type ruleFiles struct {
+	labs []*lab.File
+	set  *rules.Set
+}
+
+// read reads the files, and makes sure that none of them is written to.
+func (f *boxFlags) read() (*ruleFiles, error) {
+	labs, err := loadLabs(f.files)
+	if err != nil {
+		return nil, err
+	}
+	set, err := rules.Load(f.files...)
+	if err != nil {
+		return nil, err
+	}
+	return &ruleFiles{labs, set}, guard(f.files, f.events, f.pcap)
+}
+
+// A box is an Engine in front of real services, with what looks at it and acts on it.
+type box struct {
+	flags  *boxFlags
+	files  *ruleFiles
+	engine *engine.Engine
+	book   *control.Book
+	server *control.Server
+	log    *zap.Logger
+
+	events  *eventFile
+	capture *capture.Writer
+	stop    context.CancelFunc
+	done    chan error // has the result of Run, once
+	served  []chan error
+}
+
+// start sets a box going between two devices. Its end is settle.
+func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device) (b *box, err error) {
+	b = &box{flags: f, files: files, log: zap.NewNop(), done: make(chan error, 1)}
+	if f.debug {
+		b.log, _ = zap.NewDevelopment()
+	}
+	if b.events, err = f.open(); err != nil {
+		return nil, err
+	}
+	cfg := engine.Config{
+		Devices: devices, Rules: files.set, Seed: f.seedOf(files.set), Workers: int(f.workers), BusyPoll: f.poll,
+		OnEvent: b.events.record, AllEvents: f.allEvents, Log: b.log,
+	}
+	if f.pcap != "" {
+		comment := fmt.Sprintf("seed %d", cfg.Seed)
+		if b.capture, err = capture.Create(f.pcap, capture.Options{Comment: comment}, "client-side", "server-side"); err != nil {
+			return nil, b.events.close(err)
+		}
+		cfg.Tap = b.capture.Packet
+	}
+	if b.engine, err = engine.New(cfg); err != nil {
+		return nil, b.closeFiles(err)
+	}
+	b.book = control.NewBook(b.engine, files.set)
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	go func() { b.done <- b.engine.Run(ctx) }()
+	return b, nil
+}
+
+// control makes the server that reloads and answers calls; load reads the files again.
+func (b *box) control(load func() (*rules.Set, error)) {
+	b.server = control.New(control.Config{
+		Engine: b.engine, Book: b.book, Load: load, Version: version, Token: os.Getenv(client.EnvToken), Log: b.log,
+	})
+}
+
+// listen answers calls of the API at an address.
+func (b *box) listen(address string) error {
+	l, err := control.Listen(address)
+	if err != nil {
+		return &usageError{fmt.Errorf("api: %w", err), "--api ADDRESS for another place, --api off for none"}
+	}
+	b.serve(func() error { return b.server.Serve(l) })
+	return nil
+}
+
+// serve runs a server until settle has it end.
+func (b *box) serve(run func() error) {
+	done := make(chan error, 1)
+	b.served = append(b.served, done)
+	go func() { done <- run() }()
+}
+
+// halt ends the box and all that listens; what is held is given up.
+func (b *box) halt() error {
+	var errs []error
+	if b.server != nil {
+		errs = append(errs, b.server.Close())
+	}
+	for _, done := range b.served {
+		if err := <-done; !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	b.stop()
+	errs = append(errs, <-b.done)
+	b.done <- nil // for whoever asks again
+	return b.closeFiles(errors.Join(errs...))
+}
+
+// closeFiles finishes what is written; it returns err, or what went wrong here.
+func (b *box) closeFiles(err error) error {
+	err = b.events.close(err)
+	if b.capture != nil {
+		err = errors.Join(err, b.capture.Close())
+		b.capture = nil
+	}
+	return err
+}
+
+// fired asks the box how often a rule has fired.
+func (b *box) fired(name string) uint64 {
+	for _, r := range b.engine.Report() {
+		if r.Name == name {
+			return r.Fired
+		}
+	}
+	return 0
+}
+
+// watchEvery is how often what expectations are about is looked at: as often as a lab does.
+const watchEvery = 5 * time.Millisecond
+
+// apiAddress is where the API listens; "" is nowhere.
+func apiAddress(flag string) string {
+	switch flag {
+	case "off":
+		return ""
+	case "":
+		return client.DefaultAddress()
+	}
+	return flag
+}
