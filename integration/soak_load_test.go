@@ -182,7 +182,7 @@ func (v *visitor) hear(conn net.Conn, want int) error {
 // has kept of its segments must not reach the next one on its 4-tuple, which might take them.
 const (
 	firstPort = 20000
-	ports     = 20000
+	ports     = 4000
 )
 
 // dial connects from the next port. A SYN that meets what an abort has left of an

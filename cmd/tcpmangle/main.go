@@ -80,7 +80,7 @@ What files may say is in tcpmangle help rules, help lab, help kinds and help act
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
-	root.AddCommand(execCommand(), runCommand(), insideCommand())
+	root.AddCommand(execCommand(), runCommand(), doctorCommand(), insideCommand())
 	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), benchCommand(), versionCommand())
 	root.AddCommand(instanceCommands()...)
 	root.SetHelpCommand(helpCommand(root))

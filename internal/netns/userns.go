@@ -22,14 +22,14 @@ func NeedUserNS() bool {
 	return os.Getenv(envInside) == "" && !(capable(unix.CAP_NET_ADMIN) && capable(unix.CAP_SYS_ADMIN))
 }
 
-// capable reports whether a capability (below 32) is effective.
+// capable reports whether a capability is effective.
 func capable(capability int) bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&hdr, &data[0]) != nil {
 		return false
 	}
-	return data[0].Effective&(1<<capability) != 0
+	return data[capability/32].Effective&(1<<(capability%32)) != 0
 }
 
 // Reexec runs this program again with the given arguments (args[0] is the first
