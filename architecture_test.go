@@ -22,6 +22,7 @@ var mayImport = []struct {
 	{"internal/tomldoc", "", "toml"},
 	{"internal/capture", "", "gopacket"},
 	{"internal/netns", "", "netlink nfnetlink nftables sys"},
+	{"internal/nstest", "internal/netns", "netlink"},
 	{"internal/script", "", "sys"},
 	{"tunnel", "", "water sys"},
 	{"tunnel/tunneltest", "tunnel", ""},

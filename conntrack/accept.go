@@ -139,12 +139,17 @@ func (st *step) acknowledged(r Dir, s *Segment) bool {
 }
 
 // oldestAck is the oldest acknowledgment that x does not take for an attack (RFC
-// 5961, section 5.2): up to the largest window back, but not before its SYN.
+// 5961, section 5.2): up to the largest window back, but not before what was ever
+// acknowledged. That is the SYN's, too, unless a listener's request has taken it.
 func (x *Endpoint) oldestAck() seq.Num {
 	if x.has(ackedMuch) {
 		return x.una.Add(-x.maxWnd)
 	}
-	return x.una.Add(-min(x.maxWnd, max(x.iss.Size(x.una), 1)-1))
+	first := x.iss
+	if x.has(passive) {
+		first = first.Add(1)
+	}
+	return x.una.Add(-min(x.maxWnd, seq.Min(first, x.una).Size(x.una)))
 }
 
 // peerWindow notes the window that x is offered.
@@ -195,6 +200,9 @@ func (st *step) queue(r Dir, s *Segment) {
 		return
 	}
 	x.rcv = x.ooo.advance(span.To)
+	if x.rcv != span.To {
+		x.leap = seq.Range{From: span.From, To: x.rcv}
+	}
 	x.moved = st.now
 	if x.has(heardFin) && x.finAt.Less(x.rcv) {
 		st.receivedFin(r, ByDelivery)

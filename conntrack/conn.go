@@ -194,7 +194,8 @@ type Endpoint struct {
 	peerWnd  uint32 // the window it was offered last
 	tsRecent uint32 // TS.Recent
 
-	ooo ranges // received beyond a hole
+	ooo  ranges    // received beyond a hole
+	leap seq.Range // what rcv has passed at once as the last hole was closed
 
 	moved  time.Duration // when a delivery last changed rcv, una or state
 	resent time.Duration // when it last sent what una stands at

@@ -114,6 +114,8 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 			x.set(hasTS) // it echoes what it has taken
 		}
 		st.move(d, TimeWait, Evidence)
+	case x.state == Closed && st.c.old[d].Contains(s.Seq.Add(minusOne)) && st.crossed(x):
+		return false // it has crossed the RST that we delivered
 	case st.c.foreign(d, s):
 		*x = Endpoint{facts: prior, state: x.state}
 		x.pickUp(s)

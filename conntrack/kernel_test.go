@@ -67,6 +67,19 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! P. 1:101 ack 1 ts 11 ecr 61     = ESTABLISHED SYN_RCVD
 			C! P. 1:101 ack 1 ts 11 ecr 55     = ESTABLISHED ESTABLISHED
 		`},
+		{"who has called takes an acknowledgment of nothing, and then what comes with it", open, false, `
+			S! FP. 1:11 ack 0                  = CLOSE_WAIT ESTABLISHED
+			C! FP. 1:11 ack 0                  = CLOSE_WAIT ESTABLISHED
+			S! FP. 1:11 ack -1                 = CLOSE_WAIT ESTABLISHED
+		`},
+		{"a request of the incarnation before takes the echo of its own SYN-ACK", "", false, `
+			C> S 0:0 ts 10
+			S> S. 0:0 ack 1 ts 50 ecr 10
+			C~ . 1:1 ack 1 ts 11 ecr 50        = ESTABLISHED SYN_RCVD
+			Cx R. 1:1 ack 1                    = CLOSED SYN_RCVD
+			C> S 5000:5000 ts 12               = SYN_SENT SYN_RCVD inc 2
+			~C                                 = SYN_SENT ESTABLISHED
+		`},
 		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
 			C> P. 101:601 ack 101
 			C> R. 601:601 ack 101         = CLOSED CLOSED
@@ -141,6 +154,26 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! S 5000:5000                = CLOSED SYN_RCVD
 			S> . 102:102 ack 102          = CLOSED TIME_WAIT evidence
 			C! R 102:102                  = CLOSED CLOSED
+		`},
+		{"the last words of the incarnation before are on their way as the next one opens", openData, false, `
+			C> R 101:101                  = CLOSED CLOSED
+			C~ S 5000:5000                = SYN_SENT CLOSED inc 2
+			S> P. 101:111 ack 101         = SYN_SENT CLOSED : data,stale
+			~C                            = SYN_SENT SYN_RCVD
+			S> S. 7000:7000 ack 5001      = ESTABLISHED SYN_RCVD
+		`},
+		{"long after it, they are of a socket that lives", openData, false, `
+			C> R 101:101                  = CLOSED CLOSED
+			+1s C~ S 5000:5000            = SYN_SENT CLOSED inc 2
+			S> P. 101:111 ack 101         = SYN_SENT ESTABLISHED evidence : data,stale
+		`},
+		{"no room for what came beyond a hole: the acknowledgment falls short", openData, true, `
+			C~ P. 101:201 ack 101
+			C> P. 201:301 ack 101
+			C> F. 301:301 ack 101         = FIN_WAIT_1 ESTABLISHED
+			~C                            = FIN_WAIT_1 CLOSE_WAIT
+			S> . 101:101 ack 201          = FIN_WAIT_1 ESTABLISHED evidence
+			C> FP. 201:301 ack 101        = FIN_WAIT_1 CLOSE_WAIT
 		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT

@@ -110,9 +110,14 @@ func (c *Conn) inherit(old *Conn) {
 		} else {
 			c.old[d] = old.old[was]
 		}
-		if Dir(d) == FromServer && e.state != Closed {
+		switch {
+		case Dir(d) == FromClient:
+		case e.state == Closed:
+			c.ends[d].moved = e.moved // its last words may be under way
+		default:
 			c.ends[d] = *e
 			c.ends[d].set(prior)
+			c.synAckTS = old.synAckTS
 		}
 	}
 }

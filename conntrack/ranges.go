@@ -5,7 +5,7 @@ import "github.com/tcpmangle/tcpmangle/internal/seq"
 // maxRanges bounds what is kept of one endpoint's out-of-order queue. A
 // receiver acknowledges at once while it has a hole, so whatever we forget
 // beyond it comes back as evidence within a round trip.
-const maxRanges = 8
+const maxRanges = 7
 
 // ranges are the out-of-order blocks an endpoint holds, sorted and disjoint.
 type ranges struct {

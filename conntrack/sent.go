@@ -76,6 +76,9 @@ func (x *Endpoint) advertise(s *Segment) {
 	if edge := s.Ack.Add(x.wnd); first || x.edge.Less(edge) {
 		x.edge = edge // Linux does not take back what it offered (tcp_select_window)
 	}
+	if x.leap.To.LessEq(s.Ack) {
+		x.leap = seq.Range{}
+	}
 	x.set(sentAck)
 }
 
@@ -168,13 +171,19 @@ func (st *step) sentAck(d Dir, s *Segment) {
 		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
 			st.receivedFin(d, Evidence)
 		}
-	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || !st.outdated(x)):
-		x.rcv, x.ooo = s.Ack, ranges{}
+	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || x.short(s) || !st.outdated(x)):
+		x.rcv, x.ooo, x.leap = s.Ack, ranges{}, seq.Range{}
 		if x.has(gotFin) {
 			x.clear(gotFin | heardFin | pastFin)
 			st.move(d, x.settle(), Evidence)
 		}
 	}
+}
+
+// short tells whether an acknowledgment ends within what x would have received at once, had
+// it kept what came beyond the hole. So it has not: there was no room, or no memory.
+func (x *Endpoint) short(s *Segment) bool {
+	return x.leap.From.Less(s.Ack) && s.Ack.Less(x.leap.To) && x.leap.To.LessEq(x.rcv)
 }
 
 // outOfMemory tells whether x says that it has thrown away what was in its window:

@@ -8,10 +8,10 @@ import (
 // A spinner adapts for how long a worker looks again at its queues before it
 // waits: longer while that catches packets, or would have with a little more
 // patience, and hardly at all on a quiet connection. So the processor time that it
-// takes is bounded by the traffic: a packet pays for at most twice most.
+// takes is bounded by the traffic: each packet pays for one spin at most.
 type spinner struct {
 	budget time.Duration
-	most   time.Duration
+	most   time.Duration // 0: one look, and no more
 }
 
 // The bounds of a spin. A packet that finds the worker asleep costs a wake-up,
@@ -22,7 +22,7 @@ const (
 	minSpin  = time.Microsecond
 	spin     = 30 * time.Microsecond  // as a rule
 	busySpin = 100 * time.Microsecond // with busy-poll
-	maxLooks = 200 // of a microsecond each, but where the clock is a test's and stands
+	maxLooks = 200                    // of a microsecond each, but where the clock is a test's and stands
 )
 
 // longestSpin is the bound for each of so many workers. Where the endpoints' own

@@ -4,40 +4,34 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
 // A pair is a client and a server with an open connection between them.
 type pair struct {
 	client, server *netns.NS
-	listener       net.Listener
-	near, far      net.Conn
+	listener       *net.TCPListener
+	near, far      *net.TCPConn
 }
 
 func newPair(t *testing.T, family int) *pair {
 	t.Helper()
-	stateDir = t.TempDir()
 	p := &pair{client: newHost(t), server: newHost(t)}
-	lay(t, p.client, p.server)
-	p.listener = listen(t, p.server, netip.AddrPortFrom(serverAddrs[family], 8080))
+	of4, of6 := nstest.Wire(t, 0, p.client, p.server)
+	address := netip.AddrPortFrom([]netip.Addr{of4, of6}[family], 8080)
+	p.listener = nstest.Listen(t, p.server, address.String())
 	p.near, p.far = p.connect(t)
 	return p
 }
 
-func (p *pair) connect(t *testing.T) (near, far net.Conn) {
+func (p *pair) connect(t *testing.T) (near, far *net.TCPConn) {
 	t.Helper()
-	near = dial(t, p.client, netip.MustParseAddrPort(p.listener.Addr().String()))
-	far, err := p.listener.Accept()
-	must(t, err)
-	t.Cleanup(func() { far.Close() })
-	for _, c := range []net.Conn{near, far} {
-		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
-	}
-	return near, far
+	near = dial(t, p.client, p.listener.Addr().(*net.TCPAddr).AddrPort())
+	return near, accept(t, p.listener)
 }
 
 var service = []Ports{{8080, 8080}}
@@ -64,7 +58,7 @@ func testAttach(t *testing.T, family int, atClient bool) {
 	if atClient {
 		ns = p.client
 	}
-	before := face(t, ns)
+	before := nstest.Face(t, ns)
 	t.Run("attached", func(t *testing.T) {
 		w, err := Attach(ns, service, tunnel.Config{})
 		must(t, err)
@@ -84,7 +78,7 @@ func testAttach(t *testing.T, family int, atClient bool) {
 			t.Errorf("the box saw %d data segments, want all 4; others: %v", got, others(e))
 		}
 	})
-	sameFace(t, ns, before)
+	nstest.SameFace(t, ns, before)
 	exchange(t, p.near, p.far, "afterwards")
 }
 

@@ -23,14 +23,13 @@ func (p *Proxy) listen(s *Service) error {
 	}
 	s.Listen = at
 	p.holders[s.Address] = holder
-	v6 := at.Addr().Is6()
-	if at.Addr().IsLoopback() || at.Addr().IsUnspecified() {
-		if err := p.once(netns.PacketRule{Hook: netns.Leaving, Src: loopback(v6), Out: virtualName, Do: netns.Masquerade}); err != nil {
+	if at.Addr().Is4() {
+		if err := p.once(netns.PacketRule{Hook: netns.Leaving, Src: loopback, Out: virtualName, Do: netns.Masquerade}); err != nil {
 			return err
 		}
 	}
 	if !at.Addr().IsLoopback() {
-		if err := p.setup.forwarding(v6); err != nil {
+		if err := p.setup.forwarding(at.Addr().Is6()); err != nil {
 			return err
 		}
 	}
@@ -52,12 +51,7 @@ func redirects(from, to netip.AddrPort) []netns.PacketRule {
 }
 
 // loopback is the network of the loopback device.
-func loopback(v6 bool) netip.Prefix {
-	if v6 {
-		return single(netip.IPv6Loopback())
-	}
-	return netip.PrefixFrom(loopback4, 8).Masked()
-}
+var loopback = netip.PrefixFrom(loopback4, 8).Masked()
 
 // hold keeps a port from being given to anybody else, without listening: when the box is
 // gone, connecting there is refused. Port 0 is one of the kernel's choice.

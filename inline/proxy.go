@@ -30,7 +30,7 @@ var (
 	pool6    = netip.MustParsePrefix("fd79:0:0:19::/64")
 )
 
-var errLoopback6 = errors.New("Linux takes nothing for ::1 from a device; use 127.0.0.1, or another address of this host")
+var errLoopback6 = errors.New("Linux keeps ::1 from all other devices; use 127.0.0.1, or another address of this host")
 
 var errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
 
@@ -107,8 +107,10 @@ func (p *Proxy) begin(c tunnel.Config) error {
 func (p *Proxy) Add(s Service) (Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.Upstream.Addr() == netip.IPv6Loopback() {
-		return s, fmt.Errorf("upstream %v: %w", s.Upstream, errLoopback6)
+	for _, a := range []netip.AddrPort{s.Upstream, s.Listen} {
+		if a.Addr() == netip.IPv6Loopback() {
+			return s, fmt.Errorf("%v: %w", a, errLoopback6)
+		}
 	}
 	if !s.Address.IsValid() {
 		s.Address = netip.AddrPortFrom(p.choose(s.Upstream.Addr().Is6()), s.Upstream.Port())

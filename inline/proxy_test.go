@@ -5,26 +5,31 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// proxied is a proxy in a host of its own, with a service and a box.
-func proxied(t *testing.T, s Service) (*netns.NS, *Proxy) {
+// proxied is a proxy on a host, with a box.
+func proxied(t *testing.T, host *netns.NS) *Proxy {
 	t.Helper()
-	stateDir = t.TempDir()
-	host := newHost(t)
 	p, err := NewProxy(host, tunnel.Config{})
 	must(t, err)
 	t.Cleanup(func() { must(t, p.Close()) })
-	_, err = p.Add(s)
-	must(t, err)
 	run(t, &p.Way, "")
-	return host, p
+	return p
+}
+
+// put adds a service.
+func put(t *testing.T, p *Proxy, s Service) Service {
+	t.Helper()
+	s, err := p.Add(s)
+	must(t, err)
+	return s
 }
 
 var redis = Service{
@@ -34,18 +39,21 @@ var redis = Service{
 }
 
 func TestProxyIsEndToEnd(t *testing.T) {
-	host, p := proxied(t, redis)
-	l := listen(t, host, redis.Upstream)
+	host := newHost(t)
+	p := proxied(t, host)
+	put(t, p, redis)
+	l := nstest.Listen(t, host, redis.Upstream.String())
 	near := dial(t, host, redis.Address)
-	far, err := l.Accept()
-	must(t, err)
-	defer far.Close()
-	for _, c := range []net.Conn{near, far} {
-		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
-	}
+	far := accept(t, l)
 	exchange(t, near, far, "hello")
+	halfClose(t, near, far)
+	must(t, p.Remove(redis.Address))
+}
 
-	must(t, near.(*net.TCPConn).CloseWrite())
+// halfClose ends one direction, and wants the other one to go on.
+func halfClose(t *testing.T, near, far *net.TCPConn) {
+	t.Helper()
+	must(t, near.CloseWrite())
 	if rest, err := io.ReadAll(far); err != nil || len(rest) > 0 {
 		t.Fatalf("instead of the end of the stream came %q, %v", rest, err)
 	}
@@ -56,30 +64,105 @@ func TestProxyIsEndToEnd(t *testing.T) {
 	if rest, err := io.ReadAll(near); err != nil || string(rest) != "after the half-close" {
 		t.Errorf("of the half-closed connection came %q, %v", rest, err)
 	}
-	must(t, p.Remove(redis.Address))
 }
 
 func TestProxyRefusesAsTheUpstreamDoes(t *testing.T) {
-	host, _ := proxied(t, redis)
-	c, err := dialed(host, redis.Address)
+	host := newHost(t)
+	put(t, proxied(t, host), redis)
+	c, err := nstest.Dial(host, redis.Address)
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connecting to a closed port gave %v, %v", c, err)
 	}
 }
 
 func TestProxyKnowsItsServices(t *testing.T) {
-	_, p := proxied(t, redis)
-	if _, err := p.Add(redis); !errors.Is(err, errTaken) {
-		t.Errorf("the same address again: %v", err)
-	}
-	mixed := Service{Name: "mixed", Address: netip.MustParseAddrPort("198.18.0.3:1"), Upstream: netip.MustParseAddrPort("[fd00::1]:1")}
-	if _, err := p.Add(mixed); !errors.Is(err, errFamily) {
-		t.Errorf("IPv4 in front of IPv6: %v", err)
+	host := newHost(t)
+	p := proxied(t, host)
+	put(t, p, redis)
+	at := netip.MustParseAddrPort
+	for _, refused := range []struct {
+		service Service
+		want    error
+	}{
+		{redis, errTaken},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("[fd00::1]:1")}, errFamily},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("127.0.0.1:1"), Listen: at("[fd00::1]:1")}, errFamily},
+		{Service{Address: at("127.0.0.1:1"), Upstream: at("127.0.0.1:1")}, errLocal},
+		{Service{Upstream: at("[::1]:1")}, errLoopback6},
+		{Service{Upstream: at("[fd00::1]:1"), Listen: at("[::1]:1")}, errLoopback6},
+	} {
+		if _, err := p.Add(refused.service); !errors.Is(err, refused.want) {
+			t.Errorf("%+v: %v, want %v", refused.service, err, refused.want)
+		}
 	}
 	second := redis
 	second.Address = netip.AddrPortFrom(redis.Address.Addr(), 6380)
-	_, err := p.Add(second)
-	must(t, err)
+	put(t, p, second)
 	must(t, p.Remove(redis.Address))
 	must(t, p.Remove(second.Address))
+	one, other := put(t, p, Service{Upstream: redis.Upstream}), put(t, p, Service{Upstream: redis.Upstream})
+	if one.Address == other.Address || one.Address.Port() != 6379 || !virtual4.Contains(one.Address.Addr()) {
+		t.Errorf("%v and %v were chosen", one.Address, other.Address)
+	}
+}
+
+// Services on other hosts, in both IP versions, and at addresses of this host.
+func TestProxyToElsewhere(t *testing.T) {
+	for family, name := range []string{"IPv4", "IPv6"} {
+		t.Run(name, func(t *testing.T) {
+			host, elsewhere := newHost(t), newHost(t)
+			of4, of6 := nstest.Wire(t, 0, host, elsewhere)
+			upstream := netip.AddrPortFrom([]netip.Addr{of4, of6}[family], 80)
+			before := nstest.Face(t, host)
+			t.Run("through the box", func(t *testing.T) {
+				p := proxied(t, host)
+				wild := netip.AddrPortFrom([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family], 0)
+				s := put(t, p, Service{Upstream: upstream, Listen: wild})
+				l := nstest.Listen(t, elsewhere, upstream.String())
+
+				near := dial(t, host, s.Address)
+				far := accept(t, l)
+				exchange(t, near, far, "to the virtual address")
+				if from := far.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(); !host.IsLocal(from) {
+					t.Errorf("the upstream sees %v, which is no address of the host", from)
+				}
+				halfClose(t, near, far)
+
+				at := netip.AddrPortFrom(netip.MustParseAddr([]string{"10.79.0.1", "fd79:0::1"}[family]), s.Listen.Port())
+				for _, from := range []*netns.NS{elsewhere, host} {
+					near = dial(t, from, at)
+					exchange(t, near, accept(t, l), "to an address of the host")
+				}
+				if family == 0 {
+					near = dial(t, host, netip.AddrPortFrom(loopback4, s.Listen.Port()))
+					exchange(t, near, accept(t, l), "to its loopback")
+				}
+			})
+			nstest.SameFace(t, host, before)
+		})
+	}
+}
+
+// An address to listen at is held as a listener holds it, and let go.
+func TestProxyListens(t *testing.T) {
+	host := newHost(t)
+	p := proxied(t, host)
+	l := nstest.Listen(t, host, redis.Upstream.String())
+	s := redis
+	s.Listen = netip.MustParseAddrPort("127.0.0.1:0")
+	s = put(t, p, s)
+	near := dial(t, host, s.Listen)
+	exchange(t, near, accept(t, l), "to the loopback")
+
+	taken := Service{Upstream: redis.Upstream, Listen: redis.Upstream}
+	if _, err := p.Add(taken); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("to listen where somebody listens: %v", err)
+	}
+	must(t, p.Remove(s.Address))
+	if _, err := nstest.Dial(host, s.Listen); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("after its removal: %v", err)
+	}
+	if links, err := host.Links(); err != nil || !slices.Contains(links, virtualName) {
+		t.Errorf("links %v, %v", links, err)
+	}
 }

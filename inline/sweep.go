@@ -13,8 +13,11 @@ import (
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
-// stateDir is where records lie, for as long as the machine runs.
-var stateDir = "/run/tcpmangle"
+// defaultState is where records lie, for as long as the machine runs.
+const defaultState = "/run/tcpmangle"
+
+// stateDir is changed by tests.
+var stateDir = defaultState
 
 // locked calls f while no other process changes what records are about.
 func locked(f func() error) error {

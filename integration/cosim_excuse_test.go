@@ -29,6 +29,9 @@ const (
 	// acknowledgment on it. Of several segments delivered at once the wire does not
 	// tell which were the ones; its repeated FIN does.
 	refusedUnseen excuse = "acknowledgment of the FIN refused for want of memory"
+	// Its SYN was under way when a RST was delivered to it, and so was not seen before.
+	// To the wire it may as well have opened after that.
+	metReset excuse = "SYN met by a RST"
 	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
 	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
 	// repeats it.
@@ -65,6 +68,8 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 	switch orphan := s.model == conntrack.FinWait2 && s.process.closed; {
 	case x.dead == x.wire.spoke, x.agreed == x.wire.touched, x.ranOut(), x.quitSilently(s):
 		return silentEnd
+	case s.model <= conntrack.SynRcvd && x.metReset():
+		return metReset
 	case orphan && x.wire.rst > x.agreed:
 		return orphanReset
 	case orphan && noTimeWait:
@@ -83,7 +88,8 @@ func (x *end) ranOut() bool {
 	}
 	switch k.Timer {
 	case netns.TimerRetransmit, netns.TimerPersist:
-		return k.Retransmits > 0 || x.alive.kernel == conntrack.SynRcvd // of a listener; it may have no retries
+		tried := k.Retransmits > 0 || x.spoken < x.wire.spoke
+		return tried || x.alive.kernel == conntrack.SynRcvd // of a listener; it may have no retries
 	}
 	return k.Timer != netns.TimerOff
 }
@@ -99,6 +105,12 @@ const meeting = 2 * time.Millisecond
 func (x *end) metClose(s *sample) bool {
 	apart := s.process.shutAt - x.wire.givenAt
 	return s.process.closed && -meeting < apart && apart < meeting
+}
+
+// metReset tells whether it was given a RST just before its SYN was seen.
+func (x *end) metReset() bool {
+	apart := x.wire.synAt - x.wire.rstAt
+	return x.wire.rstAt > 0 && 0 <= apart && apart < meeting
 }
 
 // quitSilently tells whether the process has closed in a state in which Linux sends

@@ -126,8 +126,17 @@ func (j *judge) finish() {
 	time.Sleep(settle)
 	j.stop()
 	<-j.done
+	e := j.world.engine
+	j.checkLosses()
+	stats, report := e.Stats(), e.Report() // before the lock: for these the box stands still, and it may be telling
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for v, n := range stats.Verdicts {
+		j.tally.verdicts[v] += n
+	}
+	for i, r := range report {
+		j.tally.fire(j.world.rules.Rules[i].Actions[0].Name, r.Fired)
+	}
 	for _, tr := range j.inOrder {
 		for h := range tr.ends {
 			if x := &tr.ends[h]; x.dead >= 0 && x.model != conntrack.Closed {
@@ -135,8 +144,6 @@ func (j *judge) finish() {
 			}
 		}
 	}
-	j.checkLosses()
-	j.countFaults()
 }
 
 // checkLosses: what was lost without a rule's will is no fault of the model's, but
@@ -151,16 +158,6 @@ func (j *judge) checkLosses() {
 		if s.Losses[i] > 0 && name != "gone" && name != "shutdown" {
 			j.world.t.Errorf("seed %d: %d segments were lost: %s", seed, s.Losses[i], name)
 		}
-	}
-}
-
-// countFaults tells the tally what the box has done.
-func (j *judge) countFaults() {
-	for v, n := range j.world.engine.Stats().Verdicts {
-		j.tally.verdicts[v] += n
-	}
-	for i, r := range j.world.engine.Report() {
-		j.tally.fire(j.world.rules.Rules[i].Actions[0].Name, r.Fired)
 	}
 }
 
@@ -216,7 +213,7 @@ func (j *judge) sampled(tr *track, h int, s sample) {
 	before := x.seen
 	x.seen = s
 	if s.kernel != conntrack.Closed {
-		x.alive, x.gone = s, 0
+		x.alive, x.spoken, x.gone = s, x.wire.spoke, 0
 	} else if x.gone == 0 {
 		x.gone = s.at
 	}
@@ -278,8 +275,8 @@ func (j *judge) disagree(tr *track, h int, s *sample) {
 		return
 	}
 	r, x := j.world.round, &tr.ends[h]
-	j.world.t.Errorf("seed %d, offload %v, IPv%d, %s: host %d is %v, inferred %v, since %.6f (%.6f in all)\n"+
+	j.world.t.Errorf("seed %d, offload %v, IPv%d, %v: host %d is %v, inferred %v, since %.6f (%.6f in all)\n"+
 		"socket: %+v\nhosts: %v\n       %v\nrules:\n%s\nladder (host 0 %v, host 1 %v):\n%s",
-		r.seed, r.offload, r.ip, tr.couple.name, h, s.kernel, s.model, x.doubt.at.Seconds(), x.since.Seconds(),
+		r.seed, r.offload, r.ip, tr.couple, h, s.kernel, s.model, x.doubt.at.Seconds(), x.since.Seconds(),
 		s.socket, r.hosts[0], r.hosts[1], r.rules, tr.tuple[0], tr.tuple[1], tr.ladder())
 }

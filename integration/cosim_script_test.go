@@ -24,6 +24,15 @@ type couple struct {
 	lives  []life
 }
 
+// String is the couple with the socket options of its lives, by host.
+func (c *couple) String() string {
+	text := c.name
+	for _, l := range c.lives {
+		text += fmt.Sprintf(" %v %v", l.acts[0].options, l.acts[1].options)
+	}
+	return text
+}
+
 // A life is one incarnation.
 type life struct {
 	rest time.Duration // before it

@@ -38,6 +38,7 @@ type end struct {
 
 	seen    sample        // the last look
 	alive   sample        // the last one that found a socket
+	spoken  int           // wire.spoke then
 	gone    time.Duration // when the first one after that found none; 0 none has
 	doubt   sample        // the first of a row of looks that found one and the same difference
 	row     int           // how many
@@ -57,6 +58,8 @@ type wireFacts struct {
 	givenAt time.Duration // and when last
 	silent  bool          // it has sent nothing since
 	rst     int           // touched, when a RST was delivered to it last
+	rstAt   time.Duration // and when that was
+	synAt   time.Duration // when it sent a new SYN last
 	givenTo int           // the end of the data that was
 
 	// Since its last SYN:
@@ -114,6 +117,9 @@ func (tr *track) sent(e *engine.Event) {
 	}
 	switch {
 	case strings.Contains(e.Flags, "S"):
+		if !e.Kinds.Has(conntrack.KindRetransmission) {
+			x.wire.synAt = e.Time
+		}
 		x.wire.fin, x.wire.noMemory, x.late = false, false, false
 		x.wire.finGiven, x.wire.givenTo = 0, 0
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
@@ -132,7 +138,7 @@ func (w *wireFacts) delivered(e *engine.Event) {
 	case e.Kinds.Has(conntrack.KindICMP):
 		return
 	case strings.Contains(e.Flags, "R"):
-		w.rst = w.touched
+		w.rst, w.rstAt = w.touched, e.Time
 		return
 	case strings.Contains(e.Flags, "F") && w.finGiven == 0:
 		w.finGiven = e.Time

@@ -16,8 +16,8 @@ import (
 const sideBySide = 6
 
 // TestExamples runs every example between two real kernels: over both IP
-// versions, with one segment a read and with super-packets. What has come in is played
-// again, whole and cut into segments, and gives the same events.
+// versions, with one segment a read and with super-packets. What has come in over IPv4 as
+// super-packets is played again, whole and cut into segments, and gives the same events.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../examples/rules/*.toml")
@@ -47,9 +47,11 @@ func runExample(t *testing.T, file string, offload tunnel.OffloadMode) {
 	name := strings.TrimSuffix(filepath.Base(file), ".toml")
 	t.Run(fmt.Sprintf("%s/offload-%v", name, offload), func(t *testing.T) {
 		for _, ip := range []int{4, 6} {
-			rec := newRecording()
-			lab.Run(t, file, lab.Options{IP: ip, Offload: offload, Through: rec.through})
-			rec.playsExample(t, file)
+			if offload == tunnel.On && ip == 4 {
+				recordExample(t, file)
+				continue
+			}
+			lab.Run(t, file, lab.Options{IP: ip, Offload: offload})
 		}
 	})
 }

@@ -114,7 +114,7 @@ func (q *recordedQueue) Notify(c chan<- struct{}) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for poller.Wait(-1) == nil {
+		for poller.Wait(-1) == nil && !closed(quit) {
 			select {
 			case c <- struct{}{}:
 			default:
@@ -122,7 +122,6 @@ func (q *recordedQueue) Notify(c chan<- struct{}) (stop func()) {
 			select {
 			case <-q.dry:
 			case <-quit:
-				return
 			}
 		}
 	}()
@@ -131,5 +130,14 @@ func (q *recordedQueue) Notify(c chan<- struct{}) (stop func()) {
 		poller.Wake()
 		<-done
 		poller.Close()
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

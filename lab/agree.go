@@ -14,8 +14,12 @@ import (
 // lasted too long is looked at again when the box has caught up.
 const tolerance = 100 * time.Millisecond
 
-// maxGap is between two samples that say something about the time between them.
-const maxGap = 50 * time.Millisecond
+// maxGap is between two samples that say something about the time between them. Beyond
+// shortGap they do not tell whether a socket that went had been given a segment before.
+const (
+	maxGap   = 50 * time.Millisecond
+	shortGap = 2 * pollEvery
+)
 
 // An Agreement is how the inferred states compare with what the kernels showed.
 type Agreement struct {
@@ -96,7 +100,7 @@ func (c *comparison) confirm(s *sample, o *observer) {
 }
 
 func (c *comparison) hold(s *sample, o *observer) {
-	gap := s.at-c.last > maxGap
+	gap := s.at - c.last
 	c.last = s.at
 	o.view(func(t tuple, in *inference) {
 		both := c.ends[t]
@@ -107,12 +111,20 @@ func (c *comparison) hold(s *sample, o *observer) {
 		kernel := s.ends(t)
 		for side := range both {
 			e := &both[side]
-			if gap {
-				e.differs = false // what was between the samples is unknown
-			}
+			e.pass(s.at, gap)
 			c.endpoint(s.at, t, side, e, kernel[side], in)
 		}
 	})
+}
+
+// pass takes an endpoint over the time since the sample before.
+func (e *endpoint) pass(now, gap time.Duration) {
+	if gap > shortGap {
+		e.agreedAt = now // it may have gone by itself, after what it was given
+	}
+	if gap > maxGap {
+		e.differs = false // what was between the samples is unknown
+	}
 }
 
 // endpoint compares one endpoint.

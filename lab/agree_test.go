@@ -112,6 +112,14 @@ func TestAgreement(t *testing.T) {
 			r.moves("TIME_WAIT LAST_ACK", engine.Pass)
 			r.shows("TIME_WAIT CLOSED", time.Second)
 		}, "the server's endpoint is inferred to be LAST_ACK, its kernel has it in CLOSED", ""},
+		{"a socket that goes some time after a segment delivered to it", func(r *rig) {
+			r.infers("ESTABLISHED ESTABLISHED")
+			r.shows("ESTABLISHED ESTABLISHED", 100*time.Millisecond)
+			r.now += time.Millisecond
+			r.moves("ESTABLISHED ESTABLISHED", engine.Pass)
+			r.now += 20 * time.Millisecond // the lab was kept from looking
+			r.shows("ESTABLISHED CLOSED", time.Second)
+		}, "", "ESTABLISHED"},
 		{"a socket that goes while a segment to it is dropped", func(r *rig) {
 			r.infers("TIME_WAIT LAST_ACK")
 			r.shows("TIME_WAIT LAST_ACK", 100*time.Millisecond)

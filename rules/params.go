@@ -77,8 +77,10 @@ func (p *param) describe(field reflect.StructField) {
 	p.Doc, p.Default = tag.Get("doc"), tag.Get("default")
 	p.Min, p.Max = tag.Get("min"), tag.Get("max")
 	p.Required = tag.Get("required") == "true"
-	p.empty = tag.Get("empty") == "true"
 	p.Type = typeWord(field.Type)
+	if p.empty = tag.Get("empty") == "true"; p.empty {
+		p.Type = "text"
+	}
 	switch zero := reflect.New(element(field.Type)).Interface().(type) {
 	case interface{ Values() []string }:
 		p.Values = zero.Values()

@@ -18,6 +18,7 @@ var (
 // types are the words that the reference has for what may be written.
 var types = map[string]node{
 	"string":             word,
+	"text":               {"type": "string"}, // that may be empty
 	"boolean":            {"type": "boolean"},
 	"integer":            whole,
 	"number":             {"type": "number"},

@@ -1,5 +1,5 @@
-// Command server has a handler that works for a second, in five pieces, as long as its
-// request is not cancelled. With -detach it goes by a context that does not end with
+// Command server has a handler that works for two seconds, in four pieces, as long as
+// its request is not cancelled. With -detach it goes by a context that does not end with
 // the client's direction of the connection.
 package main
 
@@ -32,10 +32,10 @@ func main() {
 
 // work is what a handler with a database does: it looks at its context now and then.
 func work(ctx context.Context) error {
-	for piece := range 5 {
-		time.Sleep(200 * time.Millisecond)
+	for piece := range 4 {
+		time.Sleep(500 * time.Millisecond)
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("piece %d of 5: %w", piece+1, err)
+			return fmt.Errorf("piece %d of 4: %w", piece+1, err)
 		}
 	}
 	return nil
