@@ -189,8 +189,8 @@ func (st *step) queue(r Dir, s *Segment) {
 	if x.has(heardFin) && span.Contains(x.finAt) {
 		x.clear(heardFin) // a FIN out of order, where there is data (tcp_ofo_queue)
 	}
-	if s.has(wire.FIN) {
-		x.finAt = s.fin()
+	if s.has(wire.FIN) && (!x.has(heardFin) || s.fin().Less(x.finAt)) {
+		x.finAt = s.fin() // of several the first counts
 		x.set(heardFin)
 	}
 	if span.From != x.rcv {

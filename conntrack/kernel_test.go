@@ -80,6 +80,15 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C> S 5000:5000 ts 12               = SYN_SENT SYN_RCVD inc 2
 			~C                                 = SYN_SENT ESTABLISHED
 		`},
+		{"of two FINs beyond a hole the first counts, even if one acknowledges more", openData, true, `
+			C~ P. 101:201 ack 101
+			C! F. 201:201 ack 101
+			C! P. 202:302 ack 101
+			C! F. 302:302 ack 101
+			~C                                 = ESTABLISHED CLOSE_WAIT
+			S> . 101:101 ack 302
+			S> F. 101:101 ack 302              = ESTABLISHED LAST_ACK
+		`},
 		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
 			C> P. 101:601 ack 101
 			C> R. 601:601 ack 101         = CLOSED CLOSED

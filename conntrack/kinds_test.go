@@ -55,7 +55,7 @@ func TestKinds(t *testing.T) {
 			C> . 101:101 ack 101     = ESTABLISHED ESTABLISHED : ack,dup-ack,challenge-ack
 		`},
 		{"an ACK below what was ever sent is challenged", openData, true, `
-			S! P. 101:111 ack 0      = ESTABLISHED ESTABLISHED
+			S! P. 101:111 ack -1     = ESTABLISHED ESTABLISHED
 			C> . 101:101 ack 101     = ESTABLISHED ESTABLISHED : ack,dup-ack,challenge-ack
 			S! P. 101:111 ack 1      = ESTABLISHED ESTABLISHED                  // old, but it may be
 			C> . 101:101 ack 111     = ESTABLISHED ESTABLISHED : ack
@@ -193,16 +193,20 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestOldestAck: how old an acknowledgment may be grows with the window, not
-// beyond the SYN, and a connection of more than 4 GiB is no young one.
+// TestOldestAck: how old an acknowledgment may be grows with the window, not beyond
+// the SYN, whose own counts for who has called, and a connection of more than 4 GiB is no young one.
 func TestOldestAck(t *testing.T) {
 	x := Endpoint{iss: 1000, una: 1001, nxt: 1001, maxWnd: 5000}
-	if got := x.oldestAck(); got != 1001 {
+	if got := x.oldestAck(); got != 1000 {
 		t.Errorf("at the SYN: got %d", got)
 	}
 	x.una = 3001
-	if got := x.oldestAck(); got != 1001 {
+	if got := x.oldestAck(); got != 1000 {
 		t.Errorf("within the window: got %d", got)
+	}
+	x.set(passive)
+	if got := x.oldestAck(); got != 1001 {
+		t.Errorf("of who was called: got %d", got)
 	}
 	x.una = 101001
 	if got := x.oldestAck(); got != 96001 {

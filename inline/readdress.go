@@ -30,7 +30,7 @@ type readdressedQueue struct {
 	tunnel.Queue
 	book *book
 	head [wire.MaxHeader]byte
-	copy []byte // of a packet that is no TCP segment
+	copy []byte // of what does not fit in head
 }
 
 // Unwrap is the queue that a poller waits for.
@@ -68,8 +68,12 @@ func (q *readdressedQueue) Write(h tunnel.Header, head, body []byte) error {
 	p, _ = wire.Headers(q.head[:n], h.Partial())
 	p.SetSrc(from)
 	p.SetDst(to)
-	if len(body) == 0 {
+	switch {
+	case len(body) == 0:
 		body = head[n:]
+	case len(head) > n:
+		q.copy = append(append(q.copy[:0], head[n:]...), body...)
+		body = q.copy
 	}
 	return q.Queue.Write(h, q.head[:n], body)
 }

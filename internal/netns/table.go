@@ -3,8 +3,8 @@ package netns
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/nftables"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TableName is how a Table of nftables is called. A second process in the same
-// namespace puts its number behind it.
+// TableName is how a Table of nftables is called; a second one in the same namespace has
+// its number behind it.
 const TableName = "tcpmangle"
 
 // A Table is one of nftables that belongs to this process: nobody else may change it,
@@ -53,16 +53,26 @@ var hooks = [...]struct {
 // ownedTable is NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h, in network order; since Linux 5.12.
 var ownedTable = []byte{0, 0, 0, 2}
 
+// maxTables is how many Tables there may be in a namespace.
+const maxTables = 256
+
 // OpenTable makes a Table without rules in the namespace.
 func (n *NS) OpenTable() (*Table, error) {
-	t, err := n.openTable(TableName)
-	if errors.Is(err, fs.ErrExist) {
-		t, err = n.openTable(fmt.Sprintf("%s-%d", TableName, os.Getpid()))
+	var err error
+	for i := range maxTables {
+		name := TableName
+		if i > 0 {
+			name = fmt.Sprintf("%s-%d", TableName, i+1)
+		}
+		var t *Table
+		if t, err = n.openTable(name); err == nil {
+			return t, nil
+		}
+		if taken, _ := n.Tables(); !slices.Contains(taken, name) {
+			break
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("nftables: %w", err)
-	}
-	return t, nil
+	return nil, fmt.Errorf("nftables: %w", err)
 }
 
 func (n *NS) openTable(name string) (*Table, error) {
@@ -181,7 +191,7 @@ func (n *NS) Tables() (names []string, err error) {
 	}
 	tables, err := conn.ListTables()
 	for _, t := range tables {
-		if t.Family == nftables.TableFamilyINet && len(t.Name) >= len(TableName) && t.Name[:len(TableName)] == TableName {
+		if t.Family == nftables.TableFamilyINet && strings.HasPrefix(t.Name, TableName) {
 			names = append(names, t.Name)
 		}
 	}
