@@ -3,6 +3,7 @@ package inline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -116,9 +117,7 @@ func (p *pages) clone() *pages {
 
 func copied[K comparable, V any](m map[K]V) map[K]V {
 	c := make(map[K]V, len(m)+1)
-	for k, v := range m {
-		c[k] = v
-	}
+	maps.Copy(c, m)
 	return c
 }
 

@@ -7,14 +7,11 @@ import (
 	"github.com/tcpmangle/tcpmangle/engine"
 )
 
-// maxLadder is how many lines of a ladder are printed, the last ones.
-const maxLadder = 150
-
 // ladder is what happened on the 4-tuple, a line each.
 func (tr *track) ladder() string {
 	log := tr.log
 	var text strings.Builder
-	if cut := len(log) - maxLadder; cut > 0 {
+	if cut := len(log) - *cosimLadder; cut > 0 {
 		fmt.Fprintf(&text, "... %d lines\n", cut)
 		log = log[cut:]
 	}

@@ -31,6 +31,7 @@ var (
 	cosimConns   = flag.Int("cosim.connections", 0, "go on until so many connections have been seen")
 	cosimRounds  = flag.Int("cosim.rounds", 1, "rounds at least, for each backend and IP version")
 	cosimGoOn    = flag.Bool("cosim.go-on", false, "go on after a round that has failed")
+	cosimLadder  = flag.Int("cosim.ladder", 150, "how many lines of a ladder are printed, the last ones")
 	cosimOffload = flag.String("cosim.offload", "both", "auto, off or both")
 	cosimIP      = flag.String("cosim.ip", "both", "4, 6 or both")
 )

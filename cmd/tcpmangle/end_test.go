@@ -158,7 +158,9 @@ func TestKill(t *testing.T) {
 
 	var l *lasting
 	err = machine.Do(func() error {
-		l = begin(t, command(t, "lab", "-v", "testdata/long.toml"))
+		cmd := command(t, "lab", "-v", "testdata/long.toml")
+		cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // a killed lab leaves its programs' folder
+		l = begin(t, cmd)
 		return nil
 	})
 	if err != nil {

@@ -19,6 +19,8 @@ const (
 	testRole    = "TCPMANGLE_TEST_ROLE"
 	roleCommand = "command"
 	roleNobody  = "nobody" // the command, without root but with a device node of its own
+	roleHost    = "host"   // the command, on a host with a resolv.conf of its own
+	roleProbe   = "probe"  // a client, for commands that run commands
 )
 
 var update = flag.Bool("update", false, "write the golden files and docs/reference.md from what comes out")
@@ -29,6 +31,10 @@ func TestMain(m *testing.M) {
 		main()
 	case roleNobody:
 		becomeNobody()
+	case roleHost:
+		becomeHost()
+	case roleProbe:
+		os.Exit(probe(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }

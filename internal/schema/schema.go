@@ -9,6 +9,7 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
@@ -138,9 +139,7 @@ func listOf(items node, doc string) node { return about(node{"type": "array", "i
 // about adds a description.
 func about(n node, doc string) node {
 	described := node{}
-	for k, v := range n {
-		described[k] = v
-	}
+	maps.Copy(described, n)
 	if doc != "" {
 		described["description"] = doc
 	}
