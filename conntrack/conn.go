@@ -166,6 +166,8 @@ const (
 	hasTS                        // tsRecent is valid
 	sentAck                      // acked, rawWnd and edge are valid
 	near                         // it answers within milliseconds
+	askedScale                   // the peer's SYN, which it has taken before its own was seen, carried a window scale
+	askedSACK                    // and permitted selective acknowledgments
 	doubted                      // an ICMP error has ended its SYN_SENT, if it has heard it
 )
 

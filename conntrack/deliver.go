@@ -38,6 +38,12 @@ func (st *step) request(r Dir, s *Segment) {
 	x := &st.c.ends[r]
 	*x = Endpoint{state: x.state, facts: passive, moved: st.now}
 	x.gotSynOf(s)
+	if s.HasScale {
+		x.set(askedScale)
+	}
+	if s.SACK {
+		x.set(askedSACK)
+	}
 	x.acked = s.End() // what a refusal would acknowledge, until it is taken: data of the SYN, too
 	st.move(r, SynRcvd, ByDelivery)
 }

@@ -31,6 +31,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 	case crossed:
 		x.start(s)
 		x.clear(passive)
+		x.agree(&Segment{HasTS: x.has(hasTS), HasScale: x.has(askedScale), SACK: x.has(askedSACK)})
 	default:
 		x.start(s)
 		st.move(d, SynSent, why)

@@ -89,6 +89,38 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> . 101:101 ack 302
 			S> F. 101:101 ack 302              = ESTABLISHED LAST_ACK
 		`},
+		{"a RST to something wrong crosses the handshake's last ACK", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1
+			C! P. 1:11 ack -50                 = ESTABLISHED SYN_RCVD
+			C> . 1:1 ack 1                     = ESTABLISHED ESTABLISHED
+			S> R -50:-50                       = ESTABLISHED ESTABLISHED
+			+100ms S> R -50:-50                = ESTABLISHED CLOSED
+		`},
+		{"a SYN that crosses another agrees with that on what both offer", "", false, `
+			C> S 0:0 sack 0                    = SYN_SENT SYN_RCVD
+			S> S 0:0                           = SYN_RCVD SYN_RCVD
+			S> S. 0:0 ack 1
+			C> S. 0:0 ack 1 sack 0             = ESTABLISHED ESTABLISHED
+			Cx P. 1:101 ack 1
+			C> P. 101:201 ack 1
+			C! R. 201:201 ack 1                = ESTABLISHED ESTABLISHED
+		`},
+		{"and its windows are scaled from then on", "", false, `
+			C> S 0:0 wscale 4                  = SYN_SENT SYN_RCVD
+			S> S 0:0 wscale 4 win 100          = SYN_RCVD SYN_RCVD
+			S> S. 0:0 ack 1 wscale 4 win 100
+			C> S. 0:0 ack 1 wscale 4           = ESTABLISHED ESTABLISHED
+			S> . 1:1 ack 1 win 100
+			C> P. 1:1501 ack 1
+			C> F. 1501:1501 ack 1              = FIN_WAIT_1 CLOSE_WAIT
+		`},
+		{"no room: data where a FIN was, and not that", openData, true, `
+			S> . 101:101 ack 101 win 0
+			C! FP. 102:106 ack 101
+			C> P. 101:201 ack 101
+			S> . 101:101 ack 201 win 0         = ESTABLISHED ESTABLISHED
+		`},
 		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
 			C> P. 101:601 ack 101
 			C> R. 601:601 ack 101         = CLOSED CLOSED

@@ -87,7 +87,7 @@ func (x *Endpoint) advertise(s *Segment) {
 func (st *step) sentReset(d Dir, s *Segment) {
 	x := &st.c.ends[d]
 	switch {
-	case x.refuses(s):
+	case st.refuses(d, s):
 		return
 	case x.state == SynRcvd && !x.has(passive) && s.Seq == 0 && s.Ack == x.rcv && st.crossed(x):
 		// Nobody's answer to the peer's SYN (RFC 9293, section 3.10.7.1): that came
@@ -99,16 +99,19 @@ func (st *step) sentReset(d Dir, s *Segment) {
 	st.move(d, Closed, BySending)
 }
 
-// refuses tells whether a RST from x answers an unacceptable acknowledgment, whose
-// number it carries, and leaves x as it is: so it does in SYN_SENT and SYN_RCVD (RFC
-// 9293, section 3.10.7.3 and .4; tcp_check_req, tcp_rcv_state_process).
-func (x *Endpoint) refuses(s *Segment) bool {
+// refuses tells whether a RST from an endpoint answers an unacceptable acknowledgment,
+// whose number it carries, and leaves that as it is: so it does in SYN_SENT and
+// SYN_RCVD (RFC 9293, section 3.10.7.3 and .4; tcp_check_req, tcp_rcv_state_process).
+func (st *step) refuses(d Dir, s *Segment) bool {
+	x := &st.c.ends[d]
 	switch {
 	case x.state == SynSent:
 		return true
 	case x.state == SynRcvd && !x.has(sentSyn): // or it has crossed the SYN
 		return !s.has(wire.ACK) || s.Ack != x.acked
-	case x.state == SynRcvd, x.state == Established && !x.has(sentAck): // or the SYN-ACK
+	case x.state == SynRcvd, // or the SYN-ACK, or the ACK of that
+		x.state == Established && !x.has(sentAck),
+		x.state.Synchronized() && x.has(sentSyn|passive) && x.nxt == x.iss.Add(1) && st.outdated(x):
 		return !s.has(wire.ACK) && s.Seq != x.nxt
 	}
 	return false
@@ -168,7 +171,11 @@ func (st *step) sentAck(d Dir, s *Segment) {
 			x.finAt = st.c.finFor(d)
 			x.set(heardFin)
 		}
-		if x.has(heardFin) && !x.has(gotFin) && x.finAt.Less(x.rcv) {
+		switch {
+		case x.facts&(heardFin|gotFin) != heardFin || x.rcv.LessEq(x.finAt):
+		case x.finAt.Add(1).Less(s.Ack):
+			x.clear(heardFin) // nothing follows a FIN: data has taken its place
+		default:
 			st.receivedFin(d, Evidence)
 		}
 	case s.Ack.Less(x.rcv) && (x.outOfMemory(s) || x.short(s) || !st.outdated(x)):

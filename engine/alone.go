@@ -52,8 +52,11 @@ func (b *Box) bodyOf(g *departure, s wire.Segment) body {
 		is.start = m.ToReceiver(s.Seq)
 		return is
 	}
+	syn := uint32(s.Flags&wire.SYN) >> 1 // stands before the payload, and in no edit
+	r.From = r.From.Add(syn)
 	short := false
 	is.start, b.edited, short = m.Edit(b.edited[:0], r, is.payload)
+	is.start = is.start.Add(-syn)
 	if is.payload = b.edited; short {
 		is.flags &^= wire.FIN
 	}
@@ -82,7 +85,7 @@ func (g *departure) pieceSize(s wire.Segment, is *body) int {
 // take takes off as much as a packet holds, in whole pieces.
 func (is *body) take(first bool, size int) (one body) {
 	most := mostBody
-	if size > 0 {
+	if size > 0 && size < most {
 		most -= most % size
 	}
 	one = *is
@@ -117,8 +120,10 @@ func (b *Box) fill(g *departure, is *body, size int) {
 // acknowledge answers for the receiver of a segment of which nothing is left: it will
 // not. That has a meaning once the receiver has all before it.
 func (b *Box) acknowledge(g *departure, end seq.Num) {
-	got := g.conn.End(g.dir.Peer()).Received()
-	if g.translation == nil || g.translation.maps[g.dir].ToSender(got).Less(end) {
+	if g.translation == nil {
+		return
+	}
+	if got := g.conn.End(g.dir.Peer()).Received(); g.translation.maps[g.dir].ToSender(got).Less(end) {
 		return
 	}
 	b.owed = append(b.owed, wait{

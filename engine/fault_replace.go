@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/remap"
+	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -93,10 +94,7 @@ const tooManyEdits = "too many edits wait for their acknowledgment"
 func (f *replaceFault) resize(j *Journey, finds []uint32) {
 	t := j.box.translationOf(j.Conn)
 	m := &t.maps[j.Dir]
-	from := j.Seg.Seq
-	if j.Seg.Flags.Has(wire.SYN) {
-		from = from.Add(1)
-	}
+	finds, late := j.fresh(m, finds)
 	if len(finds) > m.Room() && m.Room() < remap.Most {
 		t.stuck[j.Dir] = stuck{j.Seg.Seq, true}
 		if j.decide(Drop) {
@@ -105,13 +103,9 @@ func (f *replaceFault) resize(j *Journey, finds []uint32) {
 		}
 		return
 	}
-	with, got := []byte(f.With), j.Conn.End(j.Dir.Peer()).Highest()
-	n, late := 0, 0
+	with, n := []byte(f.With), 0
 	for _, at := range finds {
-		switch {
-		case m.ToReceiver(from.Add(at)).Less(got):
-			late++ // or a retransmission, in which it has been replaced
-		case m.Replace(from.Add(at), uint32(len(f.Find)), with):
+		if m.Replace(j.number(at), uint32(len(f.Find)), with) {
 			n++
 		}
 	}
@@ -124,4 +118,31 @@ func (f *replaceFault) resize(j *Journey, finds []uint32) {
 		}
 		return fmt.Sprintf("%d times", n)
 	})
+}
+
+// fresh keeps of the finds in the segment in hand those that are to be replaced now. The
+// others have been in an earlier transmission, or it is too late for them: the receiver
+// has what follows.
+func (j *Journey) fresh(m *remap.Map, finds []uint32) (open []uint32, late int) {
+	peer := j.Conn.End(j.Dir.Peer())
+	_, met := peer.PeerISN()
+	open = finds[:0]
+	for _, at := range finds {
+		switch n := j.number(at); {
+		case m.Replaced(n):
+		case met && m.ToReceiver(n).Less(peer.Highest()):
+			late++
+		default:
+			open = append(open, at)
+		}
+	}
+	return open, late
+}
+
+// number is the sequence number of a byte of the payload in hand.
+func (j *Journey) number(at uint32) seq.Num {
+	if j.Seg.Flags.Has(wire.SYN) {
+		at++
+	}
+	return j.Seg.Seq.Add(at)
 }

@@ -59,7 +59,8 @@ func (s *setup) begin() (err error) {
 	})
 }
 
-// save writes the record in one step: a reader sees the old one or the new one.
+// save writes the record in one step: a reader sees the old one or the new one. The caller
+// has the lock.
 func (s *setup) save() error {
 	text, err := json.Marshal(s.record)
 	if err != nil {
@@ -135,7 +136,7 @@ func (s *setup) ownSysctl(dev, text string) error {
 
 func (s *setup) addRule(r netns.Rule) error {
 	s.Added = append(s.Added, r)
-	if err := s.save(); err != nil {
+	if err := locked(s.save); err != nil {
 		return err
 	}
 	return s.ns.AddRule(r)
@@ -143,7 +144,7 @@ func (s *setup) addRule(r netns.Rule) error {
 
 func (s *setup) delRule(r netns.Rule) error {
 	s.Deleted = append(s.Deleted, r)
-	if err := s.save(); err != nil {
+	if err := locked(s.save); err != nil {
 		return err
 	}
 	return s.ns.DelRule(r)

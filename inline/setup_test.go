@@ -1,6 +1,8 @@
 package inline
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -102,7 +104,18 @@ func TestSweepAll(t *testing.T) {
 	ours := begun(t, here)
 	ours.Started = "never"
 	must(t, ours.save())
-	if n, err := SweepAll(); n != 2 || err != nil {
-		t.Errorf("swept %d, %v; want 2", n, err)
+	held := newHost(t) // nobody is in it, and we have it open
+	kept := begun(t, held)
+	must(t, kept.sysctl("net.ipv4.tcp_early_demux", "0"))
+	kept.Started = "never"
+	must(t, kept.save())
+	must(t, os.WriteFile(filepath.Join(stateDir, "setup-1.json"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(stateDir, "setup-2.json~"), nil, 0o600))
+	if n, err := SweepAll(); n != 3 || err != nil {
+		t.Errorf("swept %d, %v; want 3", n, err)
+	}
+	wants(t, held, "net.ipv4.tcp_early_demux", "1")
+	if files, err := os.ReadDir(stateDir); err != nil || len(files) != 1 || files[0].Name() != "lock" {
+		t.Errorf("the folder holds %v, %v", files, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,29 +64,66 @@ func sweep(ns *netns.NS, id uint64) error {
 			errs = append(errs, fmt.Errorf("clear up after process %d: %w", r.PID, err))
 			continue
 		}
-		errs = append(errs, os.Remove(file))
+		errs = append(errs, forget(file))
+	}
+	return errors.Join(append(errs, sweepScraps(all))...)
+}
+
+// sweepScraps removes records that were never finished. The caller has the lock, so nobody
+// is about to finish one.
+func sweepScraps(whole map[string]*record) error {
+	var errs []error
+	files, _ := filepath.Glob(filepath.Join(stateDir, "setup-*"))
+	for _, file := range files {
+		if whole[file] == nil {
+			errs = append(errs, forget(file))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// SweepAll is Sweep for all namespaces that can be found, by a process in them or by
-// their names. Records of namespaces that are gone are removed. It returns how many
-// dead processes it has cleared up after.
+// SweepAll is Sweep for all namespaces that can be found: of processes, those that they
+// have open, and those with a name. Records of namespaces that are gone are removed. It
+// returns after how many dead processes it has cleared up.
 func SweepAll() (n int, err error) {
+	if err := locked(func() error { return sweepScraps(records()) }); err != nil {
+		return 0, err
+	}
 	before := Leftovers()
-	found := namespaces()
+	if before == 0 {
+		return 0, nil
+	}
+	const passes = 3 // processes, by which namespaces are found, come and go
+	for range passes {
+		if err = sweepFound(namespaces()); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return before - Leftovers(), err
+}
+
+// sweepFound undoes what is recorded in namespaces that were found, and forgets the rest.
+func sweepFound(found map[uint64]string) error {
 	var errs []error
 	for file, r := range records() {
 		path, ok := found[r.NetNS]
 		switch {
 		case alive(r):
 		case !ok:
-			errs = append(errs, os.Remove(file))
+			errs = append(errs, forget(file))
 		default:
 			errs = append(errs, sweepAt(path))
 		}
 	}
-	return before - Leftovers(), errors.Join(errs...)
+	return errors.Join(errs...)
+}
+
+// forget removes a record, if nobody else has.
+func forget(file string) error {
+	if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func sweepAt(path string) error {
@@ -101,12 +139,27 @@ func sweepAt(path string) error {
 // file that stands for it.
 func namespaces() map[uint64]string {
 	all := make(map[uint64]string)
-	for _, pattern := range []string{"/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net"} {
+	var ours syscall.Stat_t
+	if syscall.Stat("/proc/self/ns/net", &ours) != nil {
+		return all
+	}
+	add := func(file string) {
+		var s syscall.Stat_t
+		if syscall.Stat(file, &s) == nil && s.Dev == ours.Dev {
+			all[s.Ino] = file // also those of other kinds, whose numbers are others
+		}
+	}
+	for _, pattern := range []string{"/proc/[0-9]*/fd/*", "/proc/[0-9]*/ns/net"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
-			if info, err := os.Stat(file); err == nil {
-				all[info.Sys().(*syscall.Stat_t).Ino] = file
-			}
+			add(file)
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		const root, mountPoint = 3, 4 // proc_pid_mountinfo(5)
+		if words := strings.Fields(line); len(words) > mountPoint && strings.HasPrefix(words[root], "net:[") {
+			add(words[mountPoint])
 		}
 	}
 	return all

@@ -32,6 +32,9 @@ const (
 	// Its SYN was under way when a RST was delivered to it, and so was not seen before.
 	// To the wire it may as well have opened after that.
 	metReset excuse = "SYN met by a RST"
+	// It has sent its FIN once more, and the acknowledgment met that; but the box, busy, has
+	// read it so late that it seems to have been sent after that.
+	readLate excuse = "repeated FIN read late"
 	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
 	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
 	// repeats it.
@@ -55,6 +58,8 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 		return keptBackTooLong
 	case x.wire.noMemory && withFinAcked[s.kernel] == s.model:
 		return refusedUnseen
+	case withFinAcked[s.model] == s.kernel && x.readLate():
+		return readLate
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.Closed && x.wire.rst > x.agreed:
 		return orphanStale
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
@@ -70,6 +75,8 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 		return silentEnd
 	case s.model <= conntrack.SynRcvd && x.metReset():
 		return metReset
+	case s.model == conntrack.LastAck && x.readLate():
+		return readLate
 	case orphan && x.wire.rst > x.agreed:
 		return orphanReset
 	case orphan && noTimeWait:
@@ -112,6 +119,15 @@ func (x *end) metReset() bool {
 	apart := x.wire.synAt - x.wire.rstAt
 	return x.wire.rstAt > 0 && 0 <= apart && apart < meeting
 }
+
+// readLate tells whether its FIN came again soon after something was delivered to it, and
+// nothing has been since.
+func (x *end) readLate() bool {
+	return x.wire.finAgain > x.wire.givenAt && x.wire.finAgain-x.wire.givenAt < crossing
+}
+
+// crossing is how long the box may not have run.
+const crossing = 100 * time.Millisecond
 
 // quitSilently tells whether the process has closed in a state in which Linux sends
 // nothing then, and nothing but that can have ended the endpoint.

@@ -65,6 +65,7 @@ type wireFacts struct {
 	// Since its last SYN:
 	fin      bool          // it has sent a FIN
 	finGiven time.Duration // when the peer's FIN was delivered to it first; 0 never
+	finAgain time.Duration // when it sent its FIN again; 0 never
 	noMemory bool          // it has closed its window before what was delivered, and not sent a FIN since
 }
 
@@ -121,9 +122,12 @@ func (tr *track) sent(e *engine.Event) {
 			x.wire.synAt = e.Time
 		}
 		x.wire.fin, x.wire.noMemory, x.late = false, false, false
-		x.wire.finGiven, x.wire.givenTo = 0, 0
+		x.wire.finGiven, x.wire.finAgain, x.wire.givenTo = 0, 0, 0
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
 		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
+		if x.wire.fin {
+			x.wire.finAgain = e.Time
+		}
 		x.wire.fin, x.wire.noMemory = true, false
 	case e.Kinds.Has(conntrack.KindAck):
 		x.wire.noMemory = x.wire.noMemory || e.Win == 0 && int(e.Ack) < x.wire.givenTo

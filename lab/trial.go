@@ -24,13 +24,13 @@ type Trial struct {
 	socks   []netns.Socket
 }
 
-// NewTrial begins to judge. Counts of rules come from fired. command is the namespace of
-// the client's command; without one, what is expected of it is an error.
-func NewTrial(files []*File, fired func(rule string) uint64, command *netns.NS) (*Trial, error) {
-	t := &Trial{fired: fired, command: command, sample: sample{conns: make(map[tuple]*[2]end)}}
+// NewTrial reads what is to be judged; Begin comes next. If there is no command, what is
+// expected of it is an error.
+func NewTrial(files []*File, command bool) (*Trial, error) {
+	t := &Trial{sample: sample{conns: make(map[tuple]*[2]end)}}
 	for _, f := range files {
 		for _, e := range f.expects {
-			if err := t.take(e); err != nil {
+			if err := t.take(e, command); err != nil {
 				return nil, fmt.Errorf("%s: %v: %w", f.Path, e, err)
 			}
 		}
@@ -38,15 +38,21 @@ func NewTrial(files []*File, fired func(rule string) uint64, command *netns.NS) 
 	return t, nil
 }
 
-func (t *Trial) take(e spec) error {
+// Begin says where counts of rules come from, and what the namespace of the command is;
+// nil: there is none.
+func (t *Trial) Begin(fired func(rule string) uint64, command *netns.NS) {
+	t.fired, t.command = fired, command
+}
+
+func (t *Trial) take(e spec, command bool) error {
 	switch s := e.(type) {
 	case *firedSpec:
 	case *stateSpec:
-		if s.want[serverSide] != nil || t.command == nil {
+		if s.want[serverSide] != nil || !command {
 			return errOutside
 		}
 	case *exitSpec:
-		if s.side != clientSide || t.command == nil {
+		if s.side != clientSide || !command {
 			return errOutside
 		}
 		t.exits = append(t.exits, s)
@@ -132,9 +138,6 @@ func (t *Trial) Close(at time.Duration, status int) ([]Expectation, error) {
 	}
 	return all, err
 }
-
-// ExpectsExit tells whether an expectation judges how the command ends.
-func (t *Trial) ExpectsExit() bool { return len(t.exits) > 0 }
 
 // Expects tells whether an expectation judges a rule, so that it may stay unfired where
 // that is what was expected.

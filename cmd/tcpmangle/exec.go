@@ -55,6 +55,10 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	if err != nil {
 		return err
 	}
+	trial, err := lab.NewTrial(files.labs, true)
+	if err != nil {
+		return &usageError{err: err}
+	}
 	if err := netns.CheckRights(true); err != nil {
 		return err
 	}
@@ -73,11 +77,9 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &patient{box: b, cell: cell, linger: f.linger}
+	p := &patient{box: b, cell: cell, trial: trial, linger: f.linger}
 	defer func() { err = errors.Join(err, b.halt()) }()
-	if p.trial, err = lab.NewTrial(files.labs, b.fired, cell.NS()); err != nil {
-		return &usageError{err: err}
-	}
+	trial.Begin(b.fired, cell.NS())
 	if address := apiAddress(f.api); address != "" {
 		b.control(func() (*rules.Set, error) { return loadRules(f.files) })
 		if err := b.listen(address); err != nil {

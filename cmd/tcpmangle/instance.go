@@ -18,7 +18,7 @@ import (
 // instanceCommands are these commands.
 func instanceCommands() []*cobra.Command {
 	return []*cobra.Command{
-		connsCommand(), killCommand(), rulesCommand(), reloadCommand(), healCommand(), waitCommand(), eventsCommand(),
+		connsCommand(), rulesCommand(), eventsCommand(), waitCommand(), killCommand(), reloadCommand(), healCommand(),
 	}
 }
 

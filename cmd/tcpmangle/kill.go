@@ -100,6 +100,9 @@ func (f *killFlags) run(cmd *cobra.Command, c *client.Client, ids []uint64) erro
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), notNil(killed))
 	}
+	if len(killed) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "tcpmangle: no connection is like that; nothing was done")
+	}
 	for _, conn := range killed {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %d: client %v %s, server %v %s\n", f.by, conn.Conn, conn.Client, conn.ClientState, conn.Server, conn.ServerState)
 	}

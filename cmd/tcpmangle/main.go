@@ -12,7 +12,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
 )
+
+func init() { cobra.EnableCommandSorting = false } // the help lists commands as they are used, groups first
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -78,19 +82,33 @@ What files may say is in tcpmangle help rules, help lab, help kinds and help act
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
-	root.AddCommand(execCommand(), runCommand(), doctorCommand(), insideCommand())
-	root.AddCommand(labCommand(), checkCommand(), playCommand(), replayCommand(), benchCommand(), versionCommand())
-	root.AddCommand(instanceCommands()...)
+	addGroup(root, "Experiments and files:", labCommand(), checkCommand(), replayCommand(), playCommand(), benchCommand())
+	addGroup(root, "In front of real services:", execCommand(), runCommand(), doctorCommand())
+	addGroup(root, "A running instance:", instanceCommands()...)
+	root.AddCommand(versionCommand(), insideCommand())
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }
 
-func unknownCommand(cmd *cobra.Command, name string) error {
-	err := fmt.Errorf("unknown command %q", name)
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		return fmt.Errorf("%w; did you mean %q?", err, near[0])
+// addGroup adds commands that the help lists together, under a title.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, c := range commands {
+		c.GroupID = title
 	}
-	return err
+	root.AddCommand(commands...)
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	if near := tomldoc.Closest(name, names); near != "" {
+		return fmt.Errorf("unknown command %q; did you mean %q?", name, near)
+	}
+	return fmt.Errorf("unknown command %q", name)
 }

@@ -120,7 +120,7 @@ func verdictLines(s engine.Stats) (lines []string) {
 	}
 	for i, name := range engine.OtherNames() {
 		if n := s.Others[i]; n > 0 {
-			lines = append(lines, fmt.Sprintf("%-7s %d: passed as it was", name, n))
+			lines = append(lines, fmt.Sprintf("other   %d: %s; passed byte for byte", n, name))
 		}
 	}
 	for i, name := range engine.LossNames() {

@@ -157,7 +157,7 @@ func entry(w io.Writer, name, note, doc string) {
 	if note != "" {
 		doc += " (" + note + ")"
 	}
-	fmt.Fprintf(w, "  %-16s %s\n", name, doc)
+	fmt.Fprintf(w, "  %-17s %s\n", name, doc)
 }
 
 // maxListed is how many words are spelt out; longer lists have a page.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ two, hosts stand where their segments are seen first.`,
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "rule `file`; may be repeated, files are read in order")
 	cmd.Flags().StringVarP(&out, "write", "w", "", "write the outcome to this pcapng `file`")
-	cmd.Flags().StringVar(&out, "pcap", "", "the same as --write")
+	cmd.Flags().StringVar(&out, "pcap", "", "the same as --write: `file`")
 	why.flag(cmd.Flags())
 	o.flags(cmd.Flags())
 	return cmd
@@ -82,7 +83,7 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs, w
 }
 
 func writeReplay(w io.Writer, in string, seed uint64, r *replay.Report) error {
-	fmt.Fprintf(w, "%s: %s in %v, %s\n", in, count(r.Packets, "packet"), r.Span, count(int(r.Stats.Segments), "segment"))
+	fmt.Fprintf(w, "%s: %s in %v, %s\n", in, count(r.Packets, "packet"), r.Span.Round(100*time.Microsecond), count(int(r.Stats.Segments), "segment"))
 	if r.Delivered > 0 {
 		fmt.Fprintf(w, "  %s passed over: seen before on the other interface\n", count(r.Delivered, "packet"))
 	}

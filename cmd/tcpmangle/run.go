@@ -84,10 +84,23 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	trial, err := lab.NewTrial(files.labs, false)
+	if err != nil {
+		return &usageError{err: err}
+	}
+	open, err := f.plan(files)
+	if err != nil {
+		return err
+	}
 	if err := netns.CheckRights(f.elsewhere()); err != nil {
 		return err
 	}
-	way, err := f.open(files)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	way, err := open()
 	if err != nil {
 		return err
 	}
@@ -96,15 +109,13 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &service{box: b, way: way, err: cmd.ErrOrStderr()}
+	trial.Begin(b.fired, nil)
+	s := &service{box: b, way: way, trial: trial, err: cmd.ErrOrStderr()}
 	defer func() { err = errors.Join(err, s.end()) }()
-	if s.trial, err = lab.NewTrial(files.labs, b.fired, nil); err != nil {
-		return &usageError{err: err}
-	}
 	if err := s.open(f); err != nil {
 		return err
 	}
-	if err := s.stay(); err != nil {
+	if err := s.stay(ctx, reload); err != nil {
 		return &machineError{err}
 	}
 	r, err := s.judge()
@@ -145,19 +156,27 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 // elsewhere tells whether it is another namespace that run attaches to.
 func (f *runFlags) elsewhere() bool { return f.netns != "" || f.pid != 0 || f.container != "" }
 
-// open sets up the way in.
-func (f *runFlags) open(files *ruleFiles) (wayIn, error) {
-	var proxies []lab.Proxy
+// plan says which way in is asked for, and how to set it up.
+func (f *runFlags) plan(files *ruleFiles) (open func() (wayIn, error), err error) {
+	var all []lab.Proxy
 	for _, file := range files.labs {
-		proxies = append(proxies, file.Proxies()...)
+		all = append(all, file.Proxies()...)
 	}
-	if f.elsewhere() && len(proxies) > 0 {
+	if f.elsewhere() && len(all) > 0 {
 		return nil, &usageError{err: errors.New("the files have a [[proxy]]: they lead to services of this host, not to those of a namespace")}
 	}
-	if len(f.proxies) > 0 || f.toxiproxy != "" || len(proxies) > 0 {
-		return f.openProxies(proxies)
+	for _, text := range f.proxies {
+		one, err := cutProxy(text)
+		if err != nil {
+			return nil, &usageError{err: fmt.Errorf("--proxy %s: %w", text, err)}
+		}
+		all = append(all, one)
 	}
-	return f.attach(files.set)
+	if len(all) > 0 || f.toxiproxy != "" {
+		return func() (wayIn, error) { return openProxies(all, f.device()) }, nil
+	}
+	ports, err := f.portsOf(files.set)
+	return func() (wayIn, error) { return f.attach(ports) }, err
 }
 
 // A service is a box that stays.
@@ -199,13 +218,8 @@ func (s *service) load(f *runFlags) (*rules.Set, error) {
 	return set, err
 }
 
-// stay waits until a signal ends it, and reloads the rules at others.
-func (s *service) stay() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+// stay waits until a signal has ended ctx, and reloads the rules at others.
+func (s *service) stay(ctx context.Context, reload <-chan os.Signal) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {

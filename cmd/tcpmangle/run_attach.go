@@ -20,12 +20,8 @@ type attached struct {
 	ports []inline.Ports
 }
 
-// attach leads the ports of the rules through the box.
-func (f *runFlags) attach(set *rules.Set) (wayIn, error) {
-	ports, err := f.portsOf(set)
-	if err != nil {
-		return nil, err
-	}
+// attach leads ports through the box.
+func (f *runFlags) attach(ports []inline.Ports) (wayIn, error) {
 	ns, name, err := f.target()
 	if err != nil {
 		return nil, err

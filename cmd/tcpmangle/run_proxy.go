@@ -17,6 +17,7 @@ import (
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/toxiproxy"
+	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
 // proxies are services of this host, or reached from it, behind addresses of ours.
@@ -31,21 +32,13 @@ type proxies struct {
 }
 
 // openProxies makes the proxies of the files and of the call.
-func (f *runFlags) openProxies(files []lab.Proxy) (wayIn, error) {
+func openProxies(all []lab.Proxy, c tunnel.Config) (wayIn, error) {
 	ns, err := netns.Here()
 	if err != nil {
 		return nil, err
 	}
 	p := &proxies{ns: ns, names: make(map[string]netip.AddrPort)}
-	all := files
-	for _, text := range f.proxies {
-		one, err := p.parse(text)
-		if err != nil {
-			return nil, errors.Join(&usageError{err: fmt.Errorf("--proxy %s: %w", text, err)}, ns.Close())
-		}
-		all = append(all, one)
-	}
-	if p.Proxy, err = inline.NewProxy(ns, f.device()); err != nil {
+	if p.Proxy, err = inline.NewProxy(ns, c); err != nil {
 		return nil, &machineError{errors.Join(err, ns.Close())}
 	}
 	for _, one := range all {
@@ -58,27 +51,29 @@ func (f *runFlags) openProxies(files []lab.Proxy) (wayIn, error) {
 
 var errProxyForm = errors.New("it is not like 198.18.0.2:6379=127.0.0.1:6379")
 
-// parse reads ADDRESS=UPSTREAM. What is an address of this host is one to listen at.
-func (p *proxies) parse(text string) (one lab.Proxy, err error) {
+// cutProxy reads ADDRESS=UPSTREAM. Only the host knows whether an address is one of its own.
+func cutProxy(text string) (one lab.Proxy, err error) {
 	address, upstream, ok := strings.Cut(text, "=")
-	if _, _, err := net.SplitHostPort(upstream); !ok || err != nil {
+	host, _, herr := net.SplitHostPort(address)
+	if _, _, uerr := net.SplitHostPort(upstream); !ok || herr != nil || uerr != nil {
 		return one, errProxyForm
 	}
 	one.Upstream = upstream
-	a, err := netip.ParseAddrPort(address)
-	switch host, _, split := net.SplitHostPort(address); {
-	case err == nil && !a.Addr().IsUnspecified() && !p.ns.IsLocal(a.Addr()):
-		one.Address = a
-	case split == nil && (err == nil || host == "" || host == "localhost"):
-		one.Listen = address
-	default:
+	if one.Address, err = netip.ParseAddrPort(address); err == nil && !one.Address.Addr().IsUnspecified() {
+		return one, nil
+	}
+	if err != nil && host != "" && host != "localhost" {
 		return one, errProxyForm
 	}
+	one.Address, one.Listen = netip.AddrPort{}, address
 	return one, nil
 }
 
 // put makes a proxy.
 func (p *proxies) put(one lab.Proxy) error {
+	if one.Listen == "" && p.ns.IsLocal(one.Address.Addr()) {
+		one.Listen, one.Address = one.Address.String(), netip.AddrPort{}
+	}
 	s, err := resolve(one)
 	if err != nil {
 		return err

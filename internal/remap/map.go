@@ -85,6 +85,12 @@ func (m *Map) Replace(at seq.Num, del uint32, with []byte) bool {
 	return true
 }
 
+// Replaced tells whether bytes from a number on are taken out or replaced already.
+func (m *Map) Replaced(at seq.Num) bool {
+	i := m.from(at.Add(1)) - 1
+	return i >= 0 && m.edits[i].at == at && m.edits[i].del > 0
+}
+
 // PutFIN puts a FIN before a number, under which nothing has been sent yet. It is
 // false if there is one already.
 func (m *Map) PutFIN(at seq.Num) bool {
