@@ -81,7 +81,7 @@ func (x *Endpoint) stamped(s *Segment) bool {
 // beyond (measured on 6.18). It would make an exception for a socket that has
 // nothing to read; one that was sent more than it has room for has.
 func (x *Endpoint) inWindow(s *Segment) bool {
-	return seq.Min(x.rcv, x.acked).LessEq(s.End()) && s.Seq.Add(s.Len).LessEq(x.rcv.Add(x.Window()))
+	return seq.Min(x.rcv, x.told()).LessEq(s.End()) && s.Seq.Add(s.Len).LessEq(x.rcv.Add(x.Window()))
 }
 
 // expectProbeAnswer notes that the segment is a keepalive, or looks like one, and
@@ -200,7 +200,7 @@ func (st *step) queue(r Dir, s *Segment) {
 		return
 	}
 	x.rcv = x.ooo.advance(span.To)
-	if x.rcv != span.To {
+	if x.rcv != span.To && x.leap.Len() == 0 {
 		x.leap = seq.Range{From: span.From, To: x.rcv}
 	}
 	x.moved = st.now
@@ -225,10 +225,19 @@ func (st *step) receivedFin(r Dir, why Cause) {
 	}
 }
 
+// told is what x has acknowledged (rcv_wup). When a hole has been closed it does that at
+// once, so we need not have seen it (RFC 5681, section 4.2).
+func (x *Endpoint) told() seq.Num {
+	if x.leap.Len() > 0 && x.ooo.n == 0 {
+		return seq.Max(x.acked, x.leap.To)
+	}
+	return x.acked
+}
+
 // takeTimestamp is tcp_replace_ts_recent: only a segment that reaches what was
 // last acknowledged may renew TS.Recent (RFC 7323, section 4.3).
 func (x *Endpoint) takeTimestamp(s *Segment) {
-	if s.HasTS && x.has(timestamps) && s.Seq.LessEq(x.acked) && !x.tooOld(s, 0) {
+	if s.HasTS && x.has(timestamps) && s.Seq.LessEq(x.told()) && !x.tooOld(s, 0) {
 		x.tsRecent = s.TSVal
 		x.set(hasTS)
 	}

@@ -197,7 +197,7 @@ type Endpoint struct {
 	tsRecent uint32 // TS.Recent
 
 	ooo  ranges    // received beyond a hole
-	leap seq.Range // what rcv has passed at once as the last hole was closed
+	leap seq.Range // what rcv has passed at once as a hole was closed, the first that it has not acknowledged
 
 	moved  time.Duration // when a delivery last changed rcv, una or state
 	resent time.Duration // when it last sent what una stands at

@@ -1,6 +1,9 @@
 package conntrack
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // What random connections between two kernels have taught: each row is the shortest
 // form of a difference that the co-simulation of package integration has found.
@@ -121,6 +124,14 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C> P. 101:201 ack 101
 			S> . 101:101 ack 201 win 0         = ESTABLISHED ESTABLISHED
 		`},
+		{"who has closed a hole has acknowledged that at once, seen or not", openData, true, `
+			C~ P. 101:201 ack 101
+			C> P. 201:301 ack 101
+			S~ F. 101:101 ack 101
+			~C
+			C! . 150:150 ack 102               = ESTABLISHED FIN_WAIT_1
+			C! . 301:301 ack 102               = ESTABLISHED FIN_WAIT_2
+		`},
 		{"out of memory: the RST after what was thrown away is not exact", openData, true, `
 			C> P. 101:601 ack 101
 			C> R. 601:601 ack 101         = CLOSED CLOSED
@@ -216,10 +227,38 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> . 101:101 ack 201          = FIN_WAIT_1 ESTABLISHED evidence
 			C> FP. 201:301 ack 101        = FIN_WAIT_1 CLOSE_WAIT
 		`},
+		{"and so it does when two holes are closed before it is seen", openData, true, `
+			C~ P. 101:201 ack 101
+			C> P. 201:301 ack 101
+			C~ P. 301:401 ack 101
+			C> F. 401:401 ack 101         = FIN_WAIT_1 ESTABLISHED
+			~C
+			~C                            = FIN_WAIT_1 CLOSE_WAIT
+			S> . 101:101 ack 201          = FIN_WAIT_1 ESTABLISHED evidence
+		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 			+2ms S> . 101:101 ack 101     = FIN_WAIT_1 CLOSE_WAIT
 			+10ms S> . 101:101 ack 101    = FIN_WAIT_1 ESTABLISHED evidence
 		`},
 	})
+}
+
+// TestReadLate: a segment that has waited to be read may have crossed what was delivered
+// meanwhile, however long ago that is.
+func TestReadLate(t *testing.T) {
+	const body = openData + "C> F. 101:101 ack 101 = FIN_WAIT_1 CLOSE_WAIT\n"
+	for _, row := range []struct {
+		waited time.Duration
+		then   script
+	}{
+		{20 * time.Millisecond, "S> . 101:101 ack 101 = FIN_WAIT_1 CLOSE_WAIT"},
+		{0, "S> . 101:101 ack 101 = FIN_WAIT_1 ESTABLISHED evidence"},
+	} {
+		l := newLab(t, settings[0])
+		l.run(body)
+		l.pass(20 * time.Millisecond)
+		l.table.SentAfter(l.now - row.waited)
+		l.run(row.then)
+	}
 }

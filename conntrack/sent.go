@@ -19,16 +19,20 @@ const closeBy = 5 * time.Millisecond
 
 // crossed tells whether x may have sent what we see now before it was given
 // what we delivered to it last.
-func (st *step) crossed(x *Endpoint) bool { return st.now-x.moved <= crossing }
+func (st *step) crossed(x *Endpoint) bool { return st.answering(x) <= crossing }
 
 // outdated tells whether the numbers of a segment from x may be older than what we
 // delivered to it last.
 func (st *step) outdated(x *Endpoint) bool {
 	if x.has(near) {
-		return st.now-x.moved <= closeBy
+		return st.answering(x) <= closeBy
 	}
 	return st.crossed(x)
 }
+
+// answering is how long x has had, at least, from what we delivered to it last to what
+// we see now.
+func (st *step) answering(x *Endpoint) time.Duration { return min(st.now, st.t.after) - x.moved }
 
 // sent takes a segment as proof about its sender.
 func (st *step) sent(d Dir, s *Segment) {

@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"net/netip"
@@ -71,6 +72,7 @@ type Table struct {
 	opened  uint64
 	ages    [numClasses]list
 	timers  sched.Queue[uint32]
+	after   time.Duration // see SentAfter
 }
 
 // NewTable makes an empty table.
@@ -89,8 +91,14 @@ func NewTable(cfg Config) *Table {
 		mask:    bucketSegment - 1,
 		used:    bucketSegment,
 		indices: 1<<bits.Len(uint(cfg.Max+chunk)) - 1, // one more than Max for a moment, and whole chunks
+		after:   math.MaxInt64,
 	}
 }
+
+// SentAfter tells that the segments of which Sent is told from now on have left their
+// senders after a time: then the queues that they come from were empty. It matters
+// where a segment and a delivery may have crossed. Without it they are as new as can be.
+func (t *Table) SentAfter(at time.Duration) { t.after = at }
 
 type nobody struct{}
 

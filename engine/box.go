@@ -55,8 +55,8 @@ type Box struct {
 	after   []pending // what is to leave after the segment in hand
 	owed    []wait    // acknowledgments for segments that have left; see acknowledge
 
-	queue     sched.Queue[ticket]
-	alarms    sched.Alarms // by Conn.Index; see arm
+	queue     sched.Alarms // of waits, by their places
+	alarms    sched.Alarms // of connections, by Conn.Index; see arm
 	waits     []wait
 	freeWaits []uint32
 	arrivals  uint64

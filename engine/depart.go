@@ -94,8 +94,10 @@ func (b *Box) shape(g *departure, from, to int) {
 // finish gives a packet its receiver's numbers, its own beginning at n, and then
 // the edits.
 func (g *departure) finish(p *wire.Packet, n seq.Num) {
-	if g.translation != nil {
+	if n != p.Seq() {
 		p.SetSeq(n)
+	}
+	if g.translation != nil {
 		g.translation.number(p, g.dir, g.conn.End(g.dir).Received())
 	}
 	g.mods.apply(p)

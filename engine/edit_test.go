@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +168,82 @@ action = { split = 3 }`),
 		if strings.Join(seen[side], "\n") != strings.Join(want, "\n") {
 			t.Errorf("on side %d %q, want %q", side, seen[side], want)
 		}
+	}
+}
+
+// A segment that comes again finds its edits made already, and needs no room for them:
+// else what is lost behind the box would never come through again.
+func TestNoRoomIsNeededTwice(t *testing.T) {
+	const finds = 1000
+	w := newWorld(engine.BoxConfig{Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { replace = { find = "ab", with = "c" } }`)})
+	w.send(handshake(0)...)
+	text := strings.Repeat("ab", finds)
+	for i := range remap.Most / finds {
+		w.sendText(1+uint32(i*2*finds), text)
+	}
+	w.left = nil
+	w.sendText(1, text)
+	if p := w.last(t); string(p.Payload()) != strings.Repeat("c", finds) || p.Seq() != 1 {
+		t.Errorf("what came again left as %d %q", p.Seq(), p.Payload())
+	}
+}
+
+// The payload of a SYN stands behind it, wherever the numbers begin, and its receiver has
+// no numbers yet.
+func TestReplaceInSYN(t *testing.T) {
+	for _, isn := range []uint32{0, 7, 1 << 31, 1<<31 + 5, 1<<32 - 2} {
+		w := newWorld(engine.BoxConfig{Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { replace = { find = "ab", with = "12345" } }`)})
+		syn := wire.Build{Src: hosts[client], Dst: hosts[server], Seq: isn, Flags: wire.SYN, Window: 65535, Payload: []byte("xaby")}
+		w.receive(client, tunnel.Header{}, syn.Append(nil))
+		if p := w.last(t); string(p.Payload()) != "x12345y" || uint32(p.Seq()) != isn || p.Flags() != wire.SYN {
+			t.Errorf("from %d on it left as %v %d %q", isn, p.Flags(), p.Seq(), p.Payload())
+		}
+	}
+}
+
+// Pieces of any size come out, next to the largest packet too.
+func TestLargestPieces(t *testing.T) {
+	for _, size := range []int{1, 1000, 65400, 65415, 65416, 65440, 65494} {
+		w := newWorld(engine.BoxConfig{Rules: mustParse(t, fmt.Sprintf(`
+[[rule]]
+match = { segment = "data" }
+action = { split = %d }`, size))})
+		w.send(handshake(0)...)
+		w.left = nil
+		const sent = 65495
+		w.send(segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: sent})
+		got := 0
+		for _, l := range w.left {
+			var p wire.Packet
+			if p.Parse(l.data, 0, false) != wire.OK || p.PayloadLen() > size || int(p.Seq()) != 1+got {
+				t.Fatalf("by %d: a piece of %d bytes at %d, %d had left", size, p.PayloadLen(), p.Seq(), got)
+			}
+			got += p.PayloadLen()
+		}
+		if got != sent {
+			t.Errorf("by %d: %d bytes left of %d", size, got, sent)
+		}
+	}
+}
+
+// A segment of which nothing is left is acknowledged to nobody once its connection is gone.
+func TestEmptiedForNobody(t *testing.T) {
+	w := newWorld(engine.BoxConfig{MaxConns: 1, Rules: mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+actions = [{ rewrite = { truncate = 0 } }, { delay = "1s" }]`)})
+	w.send(handshake(0)...)
+	w.send(segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 5})
+	w.send(handshake(40001)...)
+	w.left = nil
+	w.advance(2 * time.Second)
+	if len(w.left) != 1 || w.Stats().Waiting != 0 {
+		t.Errorf("%d segments left, %d wait", len(w.left), w.Stats().Waiting)
 	}
 }

@@ -156,16 +156,33 @@ func (b *Box) release(j *Journey) {
 	}
 }
 
-// unhold takes a held segment from its flow and lets it go the given way, and
-// then those that stand behind it.
-func (b *Box) unhold(f *flow, place uint32, let func(place uint32)) {
-	going := []uint32{place}
+// unhold ends a hold: the segment leaves, and those that stand behind it, each unless it
+// stands behind another one, too. That one leads it then.
+func (b *Box) unhold(f *flow, place uint32) {
+	b.waits[place].leader = place + 1 // it goes as they do
 	for _, p := range f.held {
-		if b.waits[p].leader == place+1 {
-			going = append(going, p)
+		w := &b.waits[p]
+		if w.leader != place+1 {
+			continue
+		}
+		if ahead := b.leaderOf(f, w.dir); ahead != 0 && b.waits[ahead-1].arrival < w.arrival {
+			w.hold, w.leader = b.waits[ahead-1].hold, ahead
+			b.queue.Clear(int(p))
 		}
 	}
-	f.held = slices.DeleteFunc(f.held, func(p uint32) bool { return slices.Contains(going, p) })
+	b.dismiss(f, place, b.letGo)
+}
+
+// dismiss takes what a place leads from the flow, and lets it go the given way.
+func (b *Box) dismiss(f *flow, place uint32, let func(place uint32)) {
+	var going []uint32
+	f.held = slices.DeleteFunc(f.held, func(p uint32) bool {
+		goes := b.waits[p].leader == place+1
+		if goes {
+			going = append(going, p)
+		}
+		return goes
+	})
 	for _, p := range going {
 		let(p)
 	}
@@ -205,10 +222,11 @@ func (b *Box) timedOut(place uint32) {
 		return
 	}
 	if w.hold.OnTimeout == "drop" {
-		b.unhold(f, place, b.discard)
+		w.leader = place + 1
+		b.dismiss(f, place, b.discard)
 		return
 	}
-	b.unhold(f, place, b.letGo)
+	b.unhold(f, place)
 }
 
 // discard drops a held segment in the name of its rule.

@@ -57,7 +57,7 @@ func (b *Box) releaseHeld(f *flow, meant func(*wait) bool) {
 		again = false
 		for _, place := range f.held {
 			if w := &b.waits[place]; w.leader == 0 && meant(w) {
-				b.unhold(f, place, b.letGo)
+				b.unhold(f, place)
 				again = true
 				break
 			}
@@ -77,7 +77,7 @@ func (b *Box) releaseAll(meant func(*wait) bool) (n int) {
 	slices.SortFunc(places, func(x, y uint32) int { return cmp.Compare(b.waits[x].arrival, b.waits[y].arrival) })
 	for _, place := range places {
 		if f := b.flowAt(&b.waits[place]); f != nil {
-			b.unhold(f, place, b.letGo)
+			b.unhold(f, place)
 			n++
 		}
 	}

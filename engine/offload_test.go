@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -97,6 +98,48 @@ var equivalenceRules = []string{
 		{ inject = { to = "client", data = "put in", after = "1ms" } },
 		{ inject = { to = "server", flags = "PA", data = "put in" } },
 	]`,
+	`match = { from = "client" }
+	action = { rate = { limit = "3MB/s", burst = "2KiB", queue = "16KiB" } }`,
+	`match = { segment = "data" }
+	every = 2
+	action = { rate = { limit = "2MB/s", shared = true } }`,
+	`match = { segment = "data" }
+	every = 6
+	action = { reorder = { behind = 3, timeout = "3ms" } }`,
+	`match = { offset = "contains 5000" }
+	action = { delay = "1ms" }`,
+	`match = { offset = ">=9000", segment = "data" }
+	count = 3
+	action = { duplicate = 1 }`,
+	`match = { payload_hex = "0a 11 18 1f" }
+	action = { tag = "holed" }`,
+	`match = { segment = "data" }
+	total = 9
+	action = "drop"`,
+	`match = { not_tag = "holed", segment = "data", length = 700 }
+	nth = ">=15"
+	actions = [{ tag = "holed" }, { hold = { until = "peer-data", timeout = "5ms" } }]`,
+	`match = { segment = "data+retransmission" }
+	actions = [{ icmp = "host-unreachable" }, "drop"]`,
+	`match = { segment = "data" }
+	nth = 30
+	action = { forget = "rst-both" }`,
+	`match = { segment = "data", from = "server" }
+	every = 9
+	action = { hold = { timeout = "2ms", behind = true } }`,
+	`match = { segment = "ack" }
+	probability = 0.5
+	action = { hold = { until = "next", timeout = "30ms" } }`,
+	`at = { idle = "2ms" }
+	count = 3
+	action = { inject = { to = "client", data = "quiet" } }`,
+	`at = { age = "15ms" }
+	action = { blackhole = { from = "client", for = "4ms" } }`,
+	`match = { client_state = "FIN_WAIT_1" }
+	action = { delay = "1ms" }`,
+	`match = { age = ">=5ms", idle = ">=500us" }
+	count = 2
+	action = { fin = "server" }`,
 }
 
 // pickRules makes a file of a few of them.
@@ -184,8 +227,8 @@ func TestOffloadChangesNothing(t *testing.T) {
 		for _, watched := range []bool{true, false} {
 			whole := playLoad(set, seed, loads, false, watched)
 			cut := playLoad(set, seed, loads, true, watched)
-			if err := cut.differsFrom(whole); err != "" {
-				t.Fatalf("seed %d, watched %t: %s\nrules: %+v", seed, watched, err, set.Rules[0])
+			if err := cmp.Or(cut.differsFrom(whole), cut.leftover(), whole.leftover()); err != "" {
+				t.Fatalf("seed %d, watched %t: %s\nrules: %+v", seed, watched, err, set.Rules)
 			}
 			atOnce += whole.stats.AtOnce
 			segments += whole.stats.Segments
@@ -230,6 +273,15 @@ func (a record) differsFrom(b record) string {
 	}
 	if !reflect.DeepEqual(a.report, b.report) {
 		return fmt.Sprintf("rules: cut %+v, whole %+v", a.report, b.report)
+	}
+	return ""
+}
+
+// leftover says what is kept still, when nothing is due any more.
+func (a record) leftover() string {
+	const recorded = 2048 // of one segment, in its Buf
+	if a.stats.Waiting != 0 || a.stats.WaitBytes > recorded {
+		return fmt.Sprintf("%d segments wait for ever, %d bytes are kept", a.stats.Waiting, a.stats.WaitBytes)
 	}
 	return ""
 }

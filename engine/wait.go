@@ -22,8 +22,8 @@ type wait struct {
 	arrival uint64
 	hold    *holdFault // nil: delayed
 	ahead   int        // how many later segments have to leave first; see reorder
-	leader  uint32     // place + 1 of the held segment that it stands behind, or 0
-	ticket  uint32     // tells tickets for this wait from those for an earlier one in its place
+	leader  uint32     // place + 1 of the held segment that it stands behind, its own as it goes; 0: none
+	ticket  uint32     // tells tickets for this wait from those for others in its place
 	span    seq.Range  // the sequence space it occupies
 	verdict Verdict
 	kinds   conntrack.Kinds
@@ -36,7 +36,7 @@ type wait struct {
 	numbered uint64
 }
 
-// A ticket calls a wait at its due time.
+// A ticket calls a wait as long as that is there.
 type ticket struct{ place, ticket uint32 }
 
 const tooMuchWaits = "too much is held or delayed"
@@ -102,7 +102,7 @@ func (b *Box) enqueue(w wait, due time.Duration) (place uint32) {
 	w.ticket, w.arrival = b.waits[place].ticket, b.arrivals
 	b.waits[place] = w
 	if due != never {
-		b.queue.Push(due, ticket{place, w.ticket})
+		b.queue.Set(int(place), due)
 	}
 	b.stats.Waiting += w.size()
 	return place
@@ -115,6 +115,7 @@ func (w *wait) size() int { return max(w.to-w.from, 1) }
 func (b *Box) settle(place uint32) wait {
 	w := b.waits[place]
 	b.waits[place] = wait{ticket: w.ticket + 1}
+	b.queue.Clear(int(place))
 	b.freeWaits = append(b.freeWaits, place)
 	b.stats.Waiting -= w.size()
 	return w
@@ -152,15 +153,14 @@ const maxExpire = 256
 func (b *Box) Advance(now time.Duration) {
 	b.now = now
 	for {
-		t, due, ok := b.queue.Pop(now)
+		due, _ := b.queue.Next()
+		place, ok := b.queue.Pop(now)
 		if !ok {
 			break
 		}
-		if w := &b.waits[t.place]; w.ticket == t.ticket {
-			b.stats.Lateness.note(now - due)
-			b.expired(t.place)
-			b.settleOwed()
-		}
+		b.stats.Lateness.note(now - due)
+		b.expired(uint32(place))
+		b.settleOwed()
 	}
 	b.ring(now)
 	b.table.Expire(now, maxExpire)
@@ -187,11 +187,15 @@ func (b *Box) flowAt(w *wait) *flow {
 
 // connOf is the current connection on a wait's 4-tuple.
 func (b *Box) connOf(w *wait) (*conntrack.Conn, conntrack.Dir) {
-	if w.buf == nil || w.raw {
+	switch {
+	case w.buf == nil:
 		if c := b.table.At(int(w.conn)); c != nil && c.Ordinal() == w.ordinal {
 			return c, w.dir
 		}
 		return nil, 0
+	case w.raw:
+		_, c, to := b.errorAbout(w.buf.Bytes())
+		return c, to.Peer()
 	}
 	var p wire.Packet
 	if p.Parse(w.buf.Bytes(), w.buf.Header.GSO(), w.buf.Header.Partial()) != wire.OK {

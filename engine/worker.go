@@ -72,6 +72,7 @@ func (w *worker) run() error {
 			w.serve()
 			continue
 		}
+		start := w.now()
 		n, err := w.readAll()
 		if err != nil {
 			return err
@@ -80,6 +81,7 @@ func (w *worker) run() error {
 		if n == burst {
 			continue // there may be more
 		}
+		w.box.table.SentAfter(start) // for the queues were empty
 		if err := w.rest(); err != nil {
 			return err
 		}
@@ -135,9 +137,16 @@ func (w *worker) rest() error {
 	}
 	start := w.now()
 	err := w.wait()
-	w.spinner.waited(w.now() - start)
+	end := w.now()
+	w.spinner.waited(end - start)
+	if end-start > asleep {
+		w.box.table.SentAfter(end) // what comes now has woken it
+	}
 	return err
 }
+
+// asleep is a wait in which no packet was there when it began.
+const asleep = time.Millisecond
 
 func (w *worker) wait() error {
 	if err := w.poller.Wait(w.sleep()); err != nil {

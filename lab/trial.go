@@ -10,8 +10,11 @@ import (
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
 )
 
-// errOutside refuses an expectation about what nobody sees besides a lab.
-var errOutside = errors.New("only a lab can tell")
+// These refuse expectations about what nobody sees.
+var (
+	errOutside = errors.New("only a lab can tell")
+	errCommand = errors.New("there is no command that it could be about; tcpmangle exec has one")
+)
 
 // A Trial judges the expectations of files where there is no lab: of rules, and of a
 // command in front of the box, which is the client then. One goroutine uses it.
@@ -48,12 +51,18 @@ func (t *Trial) take(e spec, command bool) error {
 	switch s := e.(type) {
 	case *firedSpec:
 	case *stateSpec:
-		if s.want[serverSide] != nil || !command {
+		if s.want[serverSide] != nil {
 			return errOutside
 		}
+		if !command {
+			return errCommand
+		}
 	case *exitSpec:
-		if s.side != clientSide || !command {
+		if s.side != clientSide {
 			return errOutside
+		}
+		if !command {
+			return errCommand
 		}
 		t.exits = append(t.exits, s)
 		return nil

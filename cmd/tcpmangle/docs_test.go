@@ -71,26 +71,6 @@ func TestTOMLInPages(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
-
-func TestLinksInPages(t *testing.T) {
-	n := 0
-	for page, text := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if strings.Contains(m[1], "://") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
-				t.Errorf("%s: %v", page, err)
-			}
-			n++
-		}
-	}
-	if n < 20 {
-		t.Errorf("%d links found: the test does not look well", n)
-	}
-}
-
 // Every call that a page shows is one that the command understands.
 func TestCallsInPages(t *testing.T) {
 	call := regexp.MustCompile(`(?m)^(?:\$ )?(?:go run \./cmd/)?tcpmangle( [^#\n]*)`)

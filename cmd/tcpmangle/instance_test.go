@@ -148,7 +148,7 @@ func TestInstance(t *testing.T) {
 	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tserver lost\n")
 	is(t, r.does(0, "heal"), "")
 	is(t, r.does(0, "kill", "--port", "80"), "reset 1: client 10.77.1.1:4000 CLOSED, server 10.77.2.1:80 CLOSED\n")
-	is(t, r.does(0, "kill", "--port", "80"), "")
+	is(t, r.does(0, "kill", "--port", "80"), "tcpmangle: no connection is like that; nothing was done\n")
 	is(t, r.does(2, "kill", "7"), "tcpmangle: there is no connection 7, or it is forgotten\n")
 }
 
