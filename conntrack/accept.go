@@ -36,7 +36,7 @@ func (st *step) validate(r Dir, s *Segment) bool {
 		return false
 	}
 	if s.has(wire.SYN) {
-		crossing := x.state == SynRcvd && s.has(wire.ACK) && s.Seq == x.irs && s.Ack == x.nxt
+		crossing := x.state == SynRcvd && s.has(wire.ACK) && s.Seq == x.irs && s.End() == x.rcv && s.Ack == x.nxt
 		if !crossing {
 			x.set(challenged)
 			return false

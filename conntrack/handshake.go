@@ -106,22 +106,23 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 	x := &st.c.ends[d]
 	wait := st.c.old[d]
 	switch {
-	case x.state == SynRcvd && wait.From != wait.To && s.Seq == wait.To:
+	case x.has(gotSyn) && wait.From != wait.To && s.Seq == wait.To:
 		// TIME_WAIT would have taken the SYN, but nobody listens: it answers
-		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN).
+		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN). What has ended the
+		// request that we took it for meant nothing to it.
 		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
 		x.pickUp(s)
 		if x.tsRecent = s.TSEcr; s.HasTS {
 			x.set(hasTS) // it echoes what it has taken
 		}
 		st.move(d, TimeWait, Evidence)
-	case x.state == Closed && st.c.old[d].Contains(s.Seq.Add(minusOne)) && st.crossed(x):
+	case x.state == Closed && wait.Contains(s.Seq.Add(minusOne)) && st.crossed(x):
 		return false // it has crossed the RST that we delivered
 	case st.c.foreign(d, s):
 		*x = Endpoint{facts: prior, state: x.state}
 		x.pickUp(s)
 		st.move(d, Established, Evidence)
-	case x.state == SynRcvd && s.bare():
+	case x.state == SynRcvd && s.bare() && s.Ack == x.rcv:
 		return false // the ACK before the SYN of a split handshake
 	default:
 		x.pickUp(s)

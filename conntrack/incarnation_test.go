@@ -55,6 +55,20 @@ func TestTimestampInTimeWait(t *testing.T) {
 	play(t, before+"C! P. 2:3 ack 2 ts 400\n", "C> S 5000:5000 ts 350 = SYN_SENT SYN_RCVD", false, [2]Stack{})
 }
 
+// TestTimeWaitAnswers: the answer to a SYN that it would have handed to a listener tells
+// what TIME_WAIT has taken.
+func TestTimeWaitAnswers(t *testing.T) {
+	const before = openTS + `
+		S> F. 1:1 ack 1 ts 300
+		C> F. 1:1 ack 2 ts 300
+		S> . 2:2 ack 2 ts 300      = CLOSED TIME_WAIT
+		C! S 5000:5000 ts 400      = CLOSED SYN_RCVD
+		S> . 2:2 ack 2 ts 300 ecr 300 = CLOSED TIME_WAIT evidence
+	`
+	play(t, before, "C> S -9000:-9000 ts 300 = SYN_SENT TIME_WAIT", false, [2]Stack{})
+	play(t, before, "C> S -9000:-9000 ts 301 = SYN_SENT SYN_RCVD", false, [2]Stack{})
+}
+
 func TestIncarnations(t *testing.T) {
 	playAll(t, []life{
 		{"a SYN above TIME_WAIT begins the next one", closedByS, false, `

@@ -236,6 +236,29 @@ func TestAsTheKernelDoes(t *testing.T) {
 			~C                            = FIN_WAIT_1 CLOSE_WAIT
 			S> . 101:101 ack 201          = FIN_WAIT_1 ESTABLISHED evidence
 		`},
+		{"TIME_WAIT that nobody listens behind, and a RST for who would have", closedByS, false, `
+			C> S 5000:5000                = SYN_SENT SYN_RCVD inc 2
+			C! R 5001:5001                = SYN_SENT CLOSED
+			S> . 102:102 ack 102          = SYN_SENT TIME_WAIT evidence
+		`},
+		{"a SYN-ACK that crosses another must carry nothing", "", false, `
+			C~ S 0:0
+			S> S 0:0                      = SYN_RCVD SYN_SENT
+			~C                            = SYN_RCVD SYN_RCVD
+			C> S. 0:0 ack 1               = SYN_RCVD ESTABLISHED
+			Sx S. 0:0 ack 1
+			S! SF. 0:0 ack 1              = SYN_RCVD ESTABLISHED
+			C> . 1:1 ack 1                = SYN_RCVD ESTABLISHED : ack,dup-ack,challenge-ack
+			S> . 1:1 ack 1                = ESTABLISHED ESTABLISHED
+		`},
+		{"a forged SYN meets a socket that nobody knew of", "", false, `
+			C! S 0:0                      = none none
+			Cx S 0:0                      = SYN_SENT CLOSED
+			S> R. 0:0 ack 1               = CLOSED CLOSED
+			C! S 50:50                    = CLOSED SYN_RCVD
+			S> . 777:777 ack 888          = CLOSED ESTABLISHED evidence
+			C! R 888:888                  = CLOSED CLOSED
+		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 			+2ms S> . 101:101 ack 101     = FIN_WAIT_1 CLOSE_WAIT

@@ -161,16 +161,13 @@ func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
 	b.now, b.side, b.buf = now, side, buf
 	b.stats.Packets[side]++
 	b.stats.Bytes[side] += uint64(buf.n)
-	if b.muted[side] {
-		b.stats.Losses[LossMuted]++
-		buf.Free()
-		return
-	}
 	why := b.packet.Parse(buf.Bytes(), buf.Header.GSO(), buf.Header.Partial()) // (2)
-	switch why {
-	case wire.OK:
+	switch {
+	case b.muted[side]:
+		b.stats.Losses[LossMuted] += uint64(max(b.packet.Segments(), 1))
+	case why == wire.OK:
 		b.track()
-	case wire.ICMPError:
+	case why == wire.ICMPError:
 		b.aboutConnection()
 	default:
 		b.stats.Others[why]++
@@ -184,8 +181,8 @@ func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
 func (b *Box) track() {
 	p := &b.packet
 	common := conntrack.Read(p)
-	first := common.With(p.At(0))
-	c, d := b.table.Meet(b.now, b.side, p, &first) // (3)
+	b.seg = common.With(p.At(0))
+	c, d := b.table.Meet(b.now, b.side, p, &b.seg) // (3)
 	if c == nil {
 		b.stats.Segments += uint64(p.Segments())
 		b.stats.Untracked++
@@ -207,8 +204,10 @@ func (b *Box) track() {
 		f = b.newFlow(c)
 	}
 	idle := b.now - c.LastSeen()
-	for i := b.train(c, d, f, &common); i < p.Segments(); i++ {
-		b.seg = common.With(p.At(i))
+	for i := b.train(c, d, f); i < p.Segments(); i++ {
+		if i > 0 {
+			b.seg = common.With(p.At(i))
+		}
 		b.segment(c, d, f, i, &b.seg, idle)
 		idle = 0
 	}

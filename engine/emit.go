@@ -9,18 +9,18 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// A fate is when a segment leaves, on whose word, and how edited.
+// A fate is when a segment leaves, and on whose word.
 type fate struct {
-	mods
 	due   time.Duration   // 0: now
 	rule  *rule           // nil if it passes, or only has to keep its order
 	kinds conntrack.Kinds // of what leaves later, which tells of them then
 }
 
 // A run is a stretch of virtual segments of the packet in hand that leave
-// together, since they are neighbours and have met one fate.
+// together, since they are neighbours, and have met one fate and the same edits.
 type run struct {
 	fate
+	mods
 	from, to int // empty if equal
 	conn     *conntrack.Conn
 	dir      conntrack.Dir
@@ -54,16 +54,23 @@ func (b *Box) carryOut(j *Journey) {
 // happen in one step of the Box, so its receiver knows of it before those of its
 // neighbours are judged that leave together with it.
 func (b *Box) pass(j *Journey, f fate) {
-	g := departure{mods: f.mods, packet: j.packet, header: b.buf.Header, side: 1 - b.side, conn: j.Conn, dir: j.Dir}
+	if j.own != nil || j.flow.translation != nil || j.mods != (mods{}) {
+		b.passChanged(j, f)
+		return
+	}
+	b.join(j, f)
+	b.deliver(j.Conn, j.Dir, j.Seg)
+	b.tapBoth(j)
+	b.segmentEvent(j)
+}
+
+// passChanged is pass for a segment that leaves another than it came in.
+func (b *Box) passChanged(j *Journey, f fate) {
+	g := departure{mods: j.mods, packet: j.packet, header: b.buf.Header, side: 1 - b.side, conn: j.Conn, dir: j.Dir}
 	g.translation = j.flow.translation
 	switch {
 	case j.own != nil:
 		b.passOwn(j, &g)
-	case g.unchanged():
-		b.join(j, f)
-		b.deliver(j.Conn, j.Dir, j.Seg)
-		b.tapBoth(j)
-		b.segmentEvent(j)
 	case g.alone(j.place):
 		b.flush()
 		b.passEdited(j, func() { b.departAlone(&g, j.place) })
@@ -111,7 +118,7 @@ func (b *Box) wait(j *Journey, f fate) {
 		return
 	}
 	b.flush()
-	w := b.waitOf(&run{fate: f, conn: j.Conn, dir: j.Dir})
+	w := b.waitOf(&run{fate: f, mods: j.mods, conn: j.Conn, dir: j.Dir})
 	w.span = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
 	w.buf, w.from, w.to = j.takeOwn(), 0, 1
 	b.enqueue(w, f.due)
@@ -127,33 +134,36 @@ func (j *Journey) fate() fate {
 		if j.keep {
 			*order = due
 		}
-		return fate{j.mods, due, j.by, j.Kinds}
+		return fate{due, j.by, j.Kinds}
 	case j.late > 0:
 		*order = max(*order, j.Now+j.late)
 		j.verdict = Delay
-		return fate{j.mods, *order, j.by, j.Kinds}
+		return fate{*order, j.by, j.Kinds}
 	case *order > j.Now:
 		j.verdict, j.reason = Delay, "order"
-		return fate{mods: j.mods, due: *order, kinds: j.Kinds}
+		return fate{due: *order, kinds: j.Kinds}
 	}
-	return fate{mods: j.mods}
+	return fate{}
 }
 
 // join adds the segment in hand to the run before it, or begins one.
 func (b *Box) join(j *Journey, f fate) {
-	if b.run.from == b.run.to || b.run.to != j.place || b.run.fate != f {
+	r := &b.run
+	if r.from == r.to || r.to != j.place || r.fate != f || r.mods != j.mods {
 		b.flush()
-		b.run = run{fate: f, from: j.place, conn: j.Conn, dir: j.Dir}
+		r.fate, r.mods, r.from, r.conn, r.dir = f, j.mods, j.place, j.Conn, j.Dir
 	}
-	b.run.to = j.place + 1
+	r.to = j.place + 1
 }
 
 // flush lets the run go that has gathered: out, or into the queue.
 func (b *Box) flush() {
+	if b.run.from == b.run.to {
+		return
+	}
 	r := b.run
-	b.run = run{}
+	b.run.to = b.run.from
 	switch {
-	case r.from == r.to:
 	case r.due > 0:
 		b.putAside(&r)
 	case r.mods != mods{} || b.translated(r.conn) != nil:
@@ -199,22 +209,29 @@ func (b *Box) write(e *Emission) bool {
 		return b.writeFinished(e)
 	}
 	if err := b.cfg.Output.Write(e); err != nil {
-		b.stats.Losses[LossWrite]++
+		var p wire.Packet
+		b.assemble(e, &p)
+		b.stats.Losses[LossWrite] += uint64(max(p.Segments(), 1))
 		return false
 	}
 	return true
 }
 
+// assemble makes p a view of a packet that leaves in two parts, put together.
+func (b *Box) assemble(e *Emission, p *wire.Packet) wire.Reason {
+	whole := append(append(b.scratch[:0], e.Head...), e.Body...)
+	return p.Parse(whole, e.Header.GSO(), e.Header.Partial())
+}
+
 // writeFinished does for a device without offload what the kernel left undone.
 func (b *Box) writeFinished(e *Emission) bool {
-	whole := append(append(b.scratch[:0], e.Head...), e.Body...)
 	var p wire.Packet
-	if p.Parse(whole, e.Header.GSO(), e.Header.Partial()) != wire.OK {
+	if b.assemble(e, &p) != wire.OK {
 		b.stats.Losses[LossWrite]++
 		return false
 	}
 	ok := true
-	one := b.pool.Get(len(whole))
+	one := b.pool.Get(p.HeaderLen() + p.PayloadLen())
 	for i := range p.Segments() {
 		one.n = len(p.Materialize(i, one.raw[:0]))
 		part := Emission{Side: e.Side, Head: one.Bytes()}

@@ -26,8 +26,12 @@ var _ = register("hold", "keep the segment until something happens", terminal, f
 
 // Check refuses a hold without an end.
 func (f *holdFault) Check() []rules.Problem {
-	if f.Until.event == untilNever && f.Timeout == 0 {
+	switch {
+	case f.Timeout > 0:
+	case f.Until.event == untilNever:
 		return []rules.Problem{{Err: `hold needs "until", "timeout" or both`}}
+	case f.Until.event == untilNext && f.Behind:
+		return []rules.Problem{{Key: "behind", Other: "until", Err: `what comes later is held behind it, so until = "next" never comes; give it a "timeout"`}}
 	}
 	return nil
 }

@@ -98,8 +98,13 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 		f := b.newFlow(c)
 		b.adopt(c, f, b.chosen)
 		if before != nil {
-			// What is held of the incarnation before stays held, and leaves into this one.
+			// What is held of the incarnation before stays held, and leaves into this one,
+			// which may have been opened by the other endpoint.
 			f.held, before.held = append(f.held, before.held...), before.held[:0]
+			for _, place := range f.held {
+				w := &b.waits[place]
+				w.dir = c.DirFrom(w.side)
+			}
 		}
 	}
 	b.explainOpen(c, b.chosen)
@@ -188,10 +193,17 @@ func (b *Box) settleRules() {
 	b.look.Looks = b.look.Looks[:0] // who opens is explained, not who was there
 }
 
+// candidates are all of the flow, in file order.
+func (f *flow) candidates() []candidate {
+	all := slices.Concat(f.rules, f.moments)
+	slices.SortFunc(all, func(x, y candidate) int { return cmp.Compare(x.Index, y.Index) })
+	return all
+}
+
 // carry is the candidates whose rules are in force still, and what the flow
 // keeps in the name of such rules moves to them.
 func (f *flow) carry() (kept []candidate) {
-	for _, c := range slices.Concat(f.rules, f.moments) {
+	for _, c := range f.candidates() {
 		if c.rule.kept != nil {
 			c.rule = c.rule.kept
 			kept = append(kept, c)

@@ -110,6 +110,7 @@ func (b *Box) arrive(g *departure, p *wire.Packet, place int) {
 func (b *Box) leaveForged(w wait) {
 	c, _ := b.connOf(&w)
 	if c == nil {
+		b.stats.Losses[LossGone]++
 		return
 	}
 	buf := w.maker.make(b, c, w.target)

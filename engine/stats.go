@@ -28,7 +28,7 @@ type Loss uint8
 const (
 	LossQueue    Loss = iota // too much is waiting already
 	LossShutdown             // it was waiting when the run ended
-	LossGone                 // it was held for a connection that has been forgotten
+	LossGone                 // it was held, or to be forged, for a connection that has been forgotten
 	LossWrite                // the device refused it
 	LossMuted                // its host has lost its power
 	LossHealed               // it was to be forged later, and the faults are off

@@ -13,14 +13,13 @@ import (
 // Whoever listens is told of each segment; then there are no trains.
 
 // train lets a train leave with the run in hand, if the packet begins with one. It
-// returns how many segments that are, from the first on.
-func (b *Box) train(c *conntrack.Conn, d conntrack.Dir, f *flow, common *conntrack.Segment) int {
+// returns how many segments that are, from the first on, which is the one in hand.
+func (b *Box) train(c *conntrack.Conn, d conntrack.Dir, f *flow) int {
 	p := &b.packet
 	n := p.Segments() - 1
 	if n < 2 || b.listened() || !f.atRest() || f.order[d] > b.now {
 		return 0
 	}
-	b.seg = common.With(p.At(0))
 	size := uint32(n) * b.seg.Len
 	kinds, ok := c.Steady(d, &b.seg, size)
 	if !ok {

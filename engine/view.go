@@ -91,8 +91,8 @@ func (v *ConnView) fill() {
 		for _, t := range v.flow.tags {
 			v.Tags = append(v.Tags, v.box.tagNames[t])
 		}
-		for i := range v.flow.rules {
-			v.Rules = append(v.Rules, v.flow.rules[i].Name)
+		for _, c := range v.flow.candidates() {
+			v.Rules = append(v.Rules, c.Name)
 		}
 	}
 	v.box, v.flow = nil, nil

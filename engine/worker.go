@@ -69,8 +69,7 @@ func (w *worker) run() error {
 	defer w.box.Shutdown()
 	for !w.engine.stopping() {
 		if w.mail.waiting() {
-			w.serve()
-			continue
+			w.serve() // and then read, so that mail upon mail does not keep packets waiting
 		}
 		start := w.now()
 		n, err := w.readAll()

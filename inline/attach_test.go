@@ -58,6 +58,9 @@ func testAttach(t *testing.T, family int, atClient bool) {
 	if atClient {
 		ns = p.client
 	}
+	for _, dev := range []string{"all", "eth0"} { // as some distributions have it
+		must(t, ns.Sysctl("net.ipv4.conf."+dev+".rp_filter", "1"))
+	}
 	before := nstest.Face(t, ns)
 	t.Run("attached", func(t *testing.T) {
 		w, err := Attach(ns, service, tunnel.Config{})

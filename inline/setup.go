@@ -128,10 +128,15 @@ func (s *setup) table() (*netns.Table, error) {
 	return s.nat, nil
 }
 
-// ownSysctl sets a key of one of our devices, given as "rp_filter=0"; it goes with it.
+// ownSysctl sets a key of one of our devices, given as "rp_filter=0"; it goes with it. One
+// that has the value already is not written: in a container it could not be.
 func (s *setup) ownSysctl(dev, text string) error {
-	key, value, _ := strings.Cut(text, "=")
-	return s.ns.Sysctl("net.ipv4.conf."+dev+"."+key, value)
+	name, value, _ := strings.Cut(text, "=")
+	key := "net/ipv4/conf/" + dev + "/" + name
+	if is, err := s.ns.SysctlGet(key); err != nil || is == value {
+		return err
+	}
+	return s.ns.Sysctl(key, value)
 }
 
 func (s *setup) addRule(r netns.Rule) error {

@@ -139,8 +139,8 @@ func (x *end) quitSilently(s *sample) bool {
 	switch s.model {
 	case conntrack.SynSent: // what comes is answered by RST, socket or not
 		return true
-	case conntrack.Closing, conntrack.LastAck: // SO_LINGER 0
-		return p.given == x.wire.given
+	case conntrack.Closing, conntrack.LastAck:
+		return p.aborted && (p.given == x.wire.given || p.shutAt > x.alive.at)
 	case conntrack.Established, conntrack.SynRcvd: // it was SYN_SENT
 		apart := p.quitAt - x.wire.givenAt
 		return x.wire.silent && -meeting < apart && apart < meeting

@@ -76,9 +76,11 @@ func (j *judge) shuts(tr *track, host int, how string) {
 	})
 }
 
-func (j *judge) closes(tr *track, host int, how string) {
-	j.shuts(tr, host, how)
-	j.act(tr, host, "", func(x *end, at time.Duration) { x.process.closed, x.process.shutAt = true, at })
+func (j *judge) closes(tr *track, host int, how ending) {
+	j.shuts(tr, host, how.String())
+	j.act(tr, host, "", func(x *end, at time.Duration) {
+		x.process.closed, x.process.shutAt, x.process.aborted = true, at, how == endAbort
+	})
 }
 
 func (j *judge) act(tr *track, host int, what string, f func(*end, time.Duration)) {

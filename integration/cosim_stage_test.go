@@ -181,7 +181,7 @@ func (s *stage) live(c *couple, tr *track, h int) {
 		if a.end == endAbort {
 			unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		}
-		s.judge.closes(tr, h, a.end.String())
+		s.judge.closes(tr, h, a.end)
 		s.disown(fd)
 	}
 }

@@ -71,11 +71,12 @@ type wireFacts struct {
 
 // processFacts are what its process has done with it.
 type processFacts struct {
-	quit   bool          // closed or shut down
-	closed bool          // closed
-	quitAt time.Duration // when it did either first
-	shutAt time.Duration // when it closed, if it has
-	given  int           // wireFacts.given when it did either last
+	quit    bool          // closed or shut down
+	closed  bool          // closed
+	aborted bool          // closed with SO_LINGER 0
+	quitAt  time.Duration // when it did either first
+	shutAt  time.Duration // when it closed, if it has
+	given   int           // wireFacts.given when it did either last
 }
 
 // A sample is one look at an endpoint.

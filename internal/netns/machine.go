@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -19,8 +22,15 @@ const (
 	BPF      Capability = unix.CAP_BPF       // to steer packets to workers
 )
 
-// Has tells whether this process has a capability.
-func Has(c Capability) bool { return capable(int(c)) }
+// Has tells whether this process has a capability. The kernel takes programs only from who
+// has the right to in the first user namespace.
+func Has(c Capability) bool { return capable(int(c)) && (c != BPF || inFirstUserNS()) }
+
+// inFirstUserNS tells whether user numbers are mapped as they are (user_namespaces(7)).
+func inFirstUserNS() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && slices.Equal(strings.Fields(string(text)), []string{"0", "0", "4294967295"})
+}
 
 // CheckTUN tells whether the TUN device may be opened; the error is a *MissingError.
 func CheckTUN() error { return checkTUN(tunFile) }
