@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
@@ -33,35 +34,54 @@ func (s *setup) forwarding(v6 bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.switchOn(forward4, "net/ipv4/conf/", links); err != nil || !v6 {
+	if err := s.switchOn(false, links); err != nil || !v6 {
 		return err
 	}
-	if err := s.listenToRouters(links); err != nil {
-		return err
-	}
-	return s.switchOn(forward6, "net/ipv6/conf/", links)
+	return s.switchOn(true, links)
 }
 
-func (s *setup) switchOn(key, conf string, links []string) error {
+// switchOn switches one version's forwarding on, unless the host does by itself. Another way
+// in may have done it before us: then what it has kept is ours to put back, too.
+func (s *setup) switchOn(v6 bool, links []string) error {
+	key, conf := forward4, "net/ipv4/conf/"
+	if v6 {
+		key, conf = forward6, "net/ipv6/conf/"
+	}
 	if _, done := s.before(key); done {
 		return nil
 	}
 	on, err := s.ns.SysctlGet(key)
-	if err != nil {
+	other := s.otherWith(key)
+	if err != nil || on == "1" && other == nil {
 		return err
 	}
-	if on == "0" {
-		if err := s.onlyOurs(key == forward6); err != nil {
+	if err := s.onlyOurs(v6); err != nil {
+		return err
+	}
+	if other != nil {
+		s.inherit(other, conf)
+	} else if err := s.keepOn(conf, append(slices.Clone(links), "default")); err != nil {
+		return err
+	}
+	if v6 {
+		if err := s.listenToRouters(links); err != nil {
 			return err
-		}
-		for _, dev := range append(slices.Clone(links), "default") {
-			if err := s.keepOn(conf + dev + "/forwarding"); err != nil {
-				return err
-			}
 		}
 	}
 	return s.sysctl(key, "1")
 }
+
+// inherit takes over what another way in has kept of devices' switches.
+func (s *setup) inherit(other *record, conf string) {
+	for _, a := range other.Sysctls {
+		if strings.HasPrefix(a.Key, conf) && strings.HasSuffix(a.Key, deviceForwards) && a.Key != forward6 {
+			s.Sysctls = append(s.Sysctls, a)
+		}
+	}
+}
+
+// deviceForwards ends the key of a device's own switch.
+const deviceForwards = "/forwarding"
 
 // onlyOurs refuses to forward packets that neither come from a device of ours nor go to one.
 func (s *setup) onlyOurs(v6 bool) error {
@@ -74,12 +94,20 @@ func (s *setup) onlyOurs(v6 bool) error {
 	})
 }
 
-// keepOn keeps a switch that is on. One that is off will be after the other way round.
-func (s *setup) keepOn(key string) error {
-	if on, err := s.ns.SysctlGet(key); err != nil || on == "0" {
-		return err
+// keepOn keeps the switches of devices that are on. Those that are off will be after the
+// other way round.
+func (s *setup) keepOn(conf string, devices []string) error {
+	for _, dev := range devices {
+		key := conf + dev + deviceForwards
+		on, err := s.ns.SysctlGet(key)
+		if err == nil && on != "0" {
+			err = s.keep(key)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return s.keep(key)
+	return nil
 }
 
 // listenToRouters lets devices go on taking their routes from router advertisements:
@@ -89,7 +117,7 @@ func (s *setup) listenToRouters(links []string) error {
 	for _, dev := range links {
 		key := "net/ipv6/conf/" + dev + "/accept_ra"
 		now, err := s.ns.SysctlGet(key)
-		if err == nil && now == "1" {
+		if err == nil && (now == "1" || s.otherWith(key) != nil) {
 			err = s.sysctl(key, "2")
 		}
 		if err != nil {

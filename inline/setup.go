@@ -82,10 +82,8 @@ func (s *setup) sysctl(key, value string) error {
 			return err
 		}
 		before := was
-		for _, r := range s.others() {
-			if v, ok := r.before(key); ok {
-				before = v
-			}
+		if r := s.otherWith(key); r != nil {
+			before, _ = r.before(key)
 		}
 		if before == value {
 			return nil

@@ -29,6 +29,9 @@ func wants(t *testing.T, ns *netns.NS, key, want string) {
 // Several ways in need the same switch: the last one to go puts it back.
 func TestSetupsShareASwitch(t *testing.T) {
 	host, other := newHost(t), newHost(t)
+	nstest.Wire(t, 0, host, other)
+	must(t, host.Sysctl("net.ipv4.conf.eth0.forwarding", "1"))
+	must(t, host.Sysctl("net.ipv6.conf.eth0.forwarding", "1"))
 	before := nstest.Face(t, host)
 	one, two, elsewhere := begun(t, host), begun(t, host), begun(t, other)
 	for _, s := range []*setup{one, two, elsewhere} {
@@ -38,6 +41,7 @@ func TestSetupsShareASwitch(t *testing.T) {
 	must(t, one.undo())
 	wants(t, host, forward4, "1")
 	wants(t, host, forward6, "1")
+	wants(t, host, "net.ipv6.conf.eth0.accept_ra", "2")
 	must(t, two.undo())
 	nstest.SameFace(t, host, before)
 }

@@ -199,6 +199,16 @@ func (s *setup) others() (all []*record) {
 	return all
 }
 
+// otherWith is the record of another way in that has changed a key; nil if there is none.
+func (s *setup) otherWith(key string) *record {
+	for _, r := range s.others() {
+		if _, ok := r.before(key); ok {
+			return r
+		}
+	}
+	return nil
+}
+
 // alive tells whether the process that made a record still runs, and not another one
 // with its number.
 func alive(r *record) bool { return startOf(r.PID) == r.Started && r.Started != "" }
