@@ -107,8 +107,8 @@ func (x *Endpoint) expectChallenge(s *Segment) {
 func (st *step) acknowledged(r Dir, s *Segment) bool {
 	x := &st.c.ends[r]
 	switch {
-	case x.state == SynRcvd && !seq.InRange(s.Ack, x.iss.Add(1), x.nxt.Add(1)):
-		return false // answered by RST
+	case x.state == SynRcvd && !seq.InRange(s.Ack, x.una, x.nxt.Add(1)):
+		return false // answered by RST; but the number of its own SYN will do
 	case x.nxt.Less(s.Ack), s.Ack.Less(x.oldestAck()):
 		x.set(challenged)
 		return false

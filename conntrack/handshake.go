@@ -58,7 +58,9 @@ func (st *step) sentSynAck(d Dir, s *Segment) {
 	}
 	x.start(s)
 	x.answer(s)
-	st.c.synAckTS = [2]uint32{s.TSVal, s.TSVal}
+	if x.has(passive) {
+		st.c.synAckTS = [2]uint32{s.TSVal, s.TSVal}
+	}
 	if !dead { // else the RST that we delivered has crossed it
 		st.move(d, SynRcvd, why)
 	}
@@ -68,7 +70,9 @@ func (st *step) sentSynAck(d Dir, s *Segment) {
 // that we delivered (its accept queue is full, or it waits for data).
 func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 	x := &st.c.ends[d]
-	st.c.synAckTS[1] = s.TSVal
+	if x.has(passive) {
+		st.c.synAckTS[1] = s.TSVal
+	}
 	switch {
 	case x.state == SynSent: // both opens are active
 		x.answer(s)

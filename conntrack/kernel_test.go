@@ -63,6 +63,14 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! P. 1:101 ack 1 ts 11 ecr 49     = ESTABLISHED SYN_RCVD
 			C! P. 1:101 ack 1 ts 11 ecr 0      = ESTABLISHED ESTABLISHED
 		`},
+		{"and not of the SYN-ACK of its peer, whose own open is active", "", true, `
+			C> S 0:0 ts 10
+			Sx S. 0:0 ack 1 ts 50 ecr 10
+			S! S 0:0 ts 50 ecr 10              = SYN_RCVD SYN_RCVD
+			C> S. 0:0 ack 1 ts 90 ecr 50
+			S> . 1:1 ack 1 ts 60 ecr 10        = ESTABLISHED SYN_RCVD
+			C> P. 1:101 ack 1 ts 91 ecr 60     = ESTABLISHED SYN_RCVD
+		`},
 		{"and of a later SYN-ACK, and of what lies between", "", true, `
 			C> S 0:0 ts 10
 			S> S. 0:0 ack 1 ts 50 ecr 10
@@ -258,6 +266,14 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! S 50:50                    = CLOSED SYN_RCVD
 			S> . 777:777 ack 888          = CLOSED ESTABLISHED evidence
 			C! R 888:888                  = CLOSED CLOSED
+		`},
+		{"a simultaneous open takes an acknowledgment of nothing for one of its SYN", "", false, `
+			C~ S 0:0
+			S> S 0:0                      = SYN_RCVD SYN_SENT
+			~C                            = SYN_RCVD SYN_RCVD
+			C! . 1:1 ack -1               = SYN_RCVD SYN_RCVD
+			C! . 1:1 ack 2                = SYN_RCVD SYN_RCVD
+			C! . 1:1 ack 0                = SYN_RCVD ESTABLISHED
 		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT

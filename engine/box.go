@@ -14,12 +14,17 @@ import (
 // its order.
 //
 //	(1) the worker has read it
-//	(2) wire      Parse      bytes → segments; what is no TCP segment → (6) untouched
-//	(3) conntrack Meet, Sent 4-tuple → Conn, Dir; what the sending says of the sender
-//	(4) select    walk       (Segment, Conn) → the rules that fire
-//	(5) fault     Apply      Segment → its fate, and what is to leave besides
-//	(6) emit      carryOut   now, later or never; conntrack Delivered
-//	(7) Output    Write      the worker's device
+//	(2) wire      Parse        bytes → segments; what is no TCP segment → (7) untouched
+//	(3) conntrack Meet, SentOn 4-tuple → Conn, Dir; what the sending says of the sender
+//	(4) select    walk         (Segment, Conn) → the rules that fire
+//	(5) fault     Apply        Segment → its fate, its edits, and what is to leave besides
+//	(6) emit      carryOut     now, in a run with its neighbours; later: wait, leave; or never
+//	    depart                 the edits, and the numbers of its receiver; conntrack Delivered
+//	(7) Output    Write        the worker's device
+//
+// A packet that no rule can concern goes from (3) to (7) as it came: passTracked. Segments
+// that are alike, and on which no rule would fire, go together from (4) to (6): train.
+// An ICMP error about a connection takes (4) to (7) in icmp.go.
 
 // A Box takes packets and the time, and gives out what leaves. It reads no
 // clock, opens no device and starts no goroutine: the same packets at the same

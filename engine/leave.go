@@ -152,4 +152,5 @@ func (b *Box) emitAfter(j *Journey) {
 		}
 	}
 	b.after = b.after[:0]
+	b.settleOwed()
 }

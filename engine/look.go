@@ -143,8 +143,7 @@ func (l *Look) AppendText(dst []byte) []byte {
 func (l *Look) appendSegment(dst []byte) []byte {
 	dst = append(dst, l.From.String()...)
 	if l.Flags != "" {
-		end := l.Seq + uint32(l.Len+strings.Count(l.Flags, "S")+strings.Count(l.Flags, "F"))
-		dst = fmt.Appendf(dst, " %s %d:%d", l.Flags, l.Seq, end)
+		dst = fmt.Appendf(dst, " %s %d:%d", l.Flags, l.Seq, l.Seq+uint32(l.Len))
 		if strings.Contains(l.Flags, "A") {
 			dst = fmt.Appendf(dst, " ack %d", l.Ack)
 		}

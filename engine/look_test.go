@@ -69,11 +69,11 @@ func TestLooks(t *testing.T) {
 0.000000 #1 open 10.77.1.1:40000 > 10.77.2.1:8080  CLOSED CLOSED
     elsewhere  no: port is 8080, not 9
     second     no: connection is 1, not 2
-0.000000 #1 client S 0:1  syn  SYN_SENT CLOSED
+0.000000 #1 client S 0:0  syn  SYN_SENT CLOSED
     keep-fin    no: segment is syn, not fin
     third-data  no: segment is syn, not data
     much        no: length is 0, not >=10
-0.000000 #1 server SA 0:1 ack 1  syn-ack  SYN_SENT SYN_RCVD
+0.000000 #1 server SA 0:0 ack 1  syn-ack  SYN_SENT SYN_RCVD
     keep-fin    no: from is server, not client
     third-data  no: segment is syn-ack, not data
     much        no: length is 0, not >=10
@@ -85,9 +85,9 @@ func TestLooks(t *testing.T) {
     keep-fin    no: segment is data, not fin
     third-data  no: number is 1, not 3
     much        no: client_state is ESTABLISHED, not FIN_WAIT_1
-1.000000 #1 client FA 11:12 ack 1  fin first-fin  FIN_WAIT_1 ESTABLISHED
+1.000000 #1 client FA 11:11 ack 1  fin first-fin  FIN_WAIT_1 ESTABLISHED
     keep-fin  fired: hold
-1.000000 #1 client FA 11:12 ack 1  fin first-fin retransmission  FIN_WAIT_1 ESTABLISHED
+1.000000 #1 client FA 11:11 ack 1  fin first-fin retransmission  FIN_WAIT_1 ESTABLISHED
     keep-fin  swallowed: it repeats what the rule holds
 1.000000 #1 client A 12:12 ack 1  ack dup-ack  FIN_WAIT_1 ESTABLISHED
     keep-fin    no: segment is ack,dup-ack, not fin

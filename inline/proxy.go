@@ -30,7 +30,7 @@ var (
 	pool6    = netip.MustParsePrefix("fd79:0:0:19::/64")
 )
 
-var errLoopback6 = errors.New("Linux keeps ::1 from all other devices; use 127.0.0.1, or another address of this host")
+var errLoopback6 = errors.New("only the loopback device may bring packets for ::1; use 127.0.0.1, or another address of this host")
 
 var errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
 
@@ -66,40 +66,42 @@ func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 
 func (p *Proxy) begin(c tunnel.Config) error {
 	c.Queues = 1
-	for i, name := range []string{virtualName, upstreamName} {
-		c.Name = name
+	v6 := hasIPv6(p.ns)
+	for i, side := range []struct {
+		name string
+		nets [2]netip.Prefix
+	}{{virtualName, [2]netip.Prefix{virtual4, virtual6}}, {upstreamName, [2]netip.Prefix{pool4, pool6}}} {
+		c.Name = side.name
 		if err := p.open(p.ns, i, c); err != nil {
 			return err
 		}
 		if err := tunnel.Up(p.devices[i]); err != nil {
 			return err
 		}
-	}
-	v6 := hasIPv6(p.ns)
-	for i, nets := range [2][]netip.Prefix{{virtual4, virtual6}, {pool4, pool6}} {
-		for _, n := range nets {
+		for _, n := range side.nets {
 			if n.Addr().Is6() && !v6 {
 				continue
 			}
-			if err := p.ns.AddAddr(p.devices[i].Name(), single(own(n))); err != nil {
+			if err := p.ns.AddAddr(side.name, single(own(n))); err != nil {
 				return err
 			}
-			if i == 1 {
-				if err := p.ns.AddRoute(n, upstreamName); err != nil {
-					return err
-				}
-			}
 		}
-	}
-	p.devices[1] = readdress(p.devices[1], p.book)
-	// What upstreams bind to 127.0.0.1 may be reached from our device, and no other; and who
-	// connects to 127.0.0.1 may be led to it.
-	for _, d := range p.devices {
-		if err := p.setup.ownSysctl(d.Name(), "route_localnet=1"); err != nil {
+		// What upstreams bind to 127.0.0.1 may be reached from our device, and no other; and
+		// who connects to 127.0.0.1 may be led to it.
+		if err := p.setup.ownSysctl(side.name, "route_localnet=1"); err != nil {
 			return err
 		}
 	}
-	return nil
+	p.devices[1] = readdress(p.devices[1], p.book)
+	return p.leadBack(v6)
+}
+
+// leadBack leads what upstreams send to the addresses of the pools to the box.
+func (p *Proxy) leadBack(v6 bool) error {
+	if err := p.ns.AddRoute(pool4, upstreamName); err != nil || !v6 {
+		return err
+	}
+	return p.ns.AddRoute(pool6, upstreamName)
 }
 
 // Add puts a service up, and returns it with the addresses that it has got. They lead
@@ -130,12 +132,14 @@ func (p *Proxy) Add(s Service) (Service, error) {
 
 // choose is a virtual address that no service has.
 func (p *Proxy) choose(v6 bool) netip.Addr {
-	i := 0
+	i, net := 0, virtual4
 	if v6 {
-		i = 1
+		i, net = 1, virtual6
 	}
 	for {
-		p.next[i] = p.next[i].Next()
+		if p.next[i] = p.next[i].Next(); !net.Contains(p.next[i]) {
+			p.next[i] = own(net).Next()
+		}
 		if !p.book.has(p.next[i]) {
 			return p.next[i]
 		}
@@ -192,7 +196,10 @@ func (p *Proxy) Remove(address netip.AddrPort) error {
 func (p *Proxy) remove(address netip.AddrPort) error {
 	var errs []error
 	if holder := p.holders[address]; holder != nil {
-		errs = append(errs, p.setup.nat.Remove(address.String()), holder.Close())
+		if p.setup.nat != nil {
+			errs = append(errs, p.setup.nat.Remove(address.String()))
+		}
+		errs = append(errs, holder.Close())
 		delete(p.holders, address)
 	}
 	p.book.remove(address)

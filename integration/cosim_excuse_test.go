@@ -35,6 +35,9 @@ const (
 	// It has sent its FIN once more, and the acknowledgment met that; but the box, busy, has
 	// read it so late that it seems to have been sent after that.
 	readLate excuse = "repeated FIN read late"
+	// The acknowledgment of its FIN lies beyond its window, as it was known. It has opened
+	// that in time, but the box has read of it only afterwards.
+	openedUnseen excuse = "window opened unseen"
 	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
 	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
 	// repeats it.
@@ -60,6 +63,8 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 		return refusedUnseen
 	case withFinAcked[s.model] == s.kernel && x.readLate():
 		return readLate
+	case withFinAcked[s.model] == s.kernel && soonAfter(x.wire.opened, x.wire.givenAt):
+		return openedUnseen
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.Closed && x.wire.rst > x.agreed:
 		return orphanStale
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):
@@ -122,9 +127,9 @@ func (x *end) metReset() bool {
 
 // readLate tells whether its FIN came again soon after something was delivered to it, and
 // nothing has been since.
-func (x *end) readLate() bool {
-	return x.wire.finAgain > x.wire.givenAt && x.wire.finAgain-x.wire.givenAt < crossing
-}
+func (x *end) readLate() bool { return soonAfter(x.wire.finAgain, x.wire.givenAt) }
+
+func soonAfter(t, event time.Duration) bool { return event < t && t-event < crossing }
 
 // crossing is how long the box may not have run.
 const crossing = 100 * time.Millisecond

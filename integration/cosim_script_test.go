@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -26,11 +27,12 @@ type couple struct {
 
 // String is the couple with the socket options of its lives, by host.
 func (c *couple) String() string {
-	text := c.name
+	var text strings.Builder
+	text.WriteString(c.name)
 	for _, l := range c.lives {
-		text += fmt.Sprintf(" %v %v", l.acts[0].options, l.acts[1].options)
+		fmt.Fprintf(&text, " %v %v", l.acts[0].options, l.acts[1].options)
 	}
-	return text
+	return text.String()
 }
 
 // A life is one incarnation.

@@ -66,6 +66,8 @@ type wireFacts struct {
 	fin      bool          // it has sent a FIN
 	finGiven time.Duration // when the peer's FIN was delivered to it first; 0 never
 	finAgain time.Duration // when it sent its FIN again; 0 never
+	shut     bool          // its window is closed
+	opened   time.Duration // when it has opened a closed one; 0 never
 	noMemory bool          // it has closed its window before what was delivered, and not sent a FIN since
 }
 
@@ -114,6 +116,9 @@ func (tr *track) sent(e *engine.Event) {
 	rst := strings.Contains(e.Flags, "R")
 	x.wire.touched++
 	x.wire.silent = false
+	if !rst {
+		x.wire.offers(e)
+	}
 	if !rst || x.model != conntrack.SynSent { // else it answers what is for nobody, socket or not
 		x.wire.spoke++
 	}
@@ -123,7 +128,7 @@ func (tr *track) sent(e *engine.Event) {
 			x.wire.synAt = e.Time
 		}
 		x.wire.fin, x.wire.noMemory, x.late = false, false, false
-		x.wire.finGiven, x.wire.finAgain, x.wire.givenTo = 0, 0, 0
+		x.wire.finGiven, x.wire.finAgain, x.wire.opened, x.wire.givenTo = 0, 0, 0, 0
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
 		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
 		if x.wire.fin {
@@ -133,6 +138,14 @@ func (tr *track) sent(e *engine.Event) {
 	case e.Kinds.Has(conntrack.KindAck):
 		x.wire.noMemory = x.wire.noMemory || e.Win == 0 && int(e.Ack) < x.wire.givenTo
 	}
+}
+
+// offers notes whether its window is closed.
+func (w *wireFacts) offers(e *engine.Event) {
+	if w.shut && e.Win > 0 {
+		w.opened = e.Time
+	}
+	w.shut = e.Win == 0
 }
 
 func (w *wireFacts) delivered(e *engine.Event) {

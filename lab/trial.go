@@ -111,24 +111,36 @@ func (t *Trial) poll(at time.Duration) (err error) {
 		return nil
 	}
 	s := &t.sample
-	s.at, s.known = at, s.known[:0]
-	clear(s.conns)
-	s.listen[clientSide] = nil
+	s.at, s.listen[clientSide] = at, nil
+	for _, ends := range s.conns {
+		*ends = [2]end{}
+	}
 	if t.socks, err = t.command.AppendSockets(t.socks[:0]); err != nil {
 		return err
 	}
-	for _, sock := range t.socks {
-		state, ok := conntrack.ParseState(sock.State)
-		switch {
-		case sock.State == listenName:
-			s.listen[clientSide] = map[uint16]bool{sock.Local.Port(): true}
-		case ok && state != conntrack.Closed && !sock.Remote.Addr().IsLoopback():
-			ends := tuple{sock.Local, sock.Remote}
-			s.known = append(s.known, ends)
-			s.conns[ends] = &[2]end{{state: state, present: true}}
-		}
+	for i := range t.socks {
+		t.meet(&t.socks[i])
 	}
 	return nil
+}
+
+// meet enters a socket. One that the command has with itself is nobody's business.
+func (t *Trial) meet(sock *netns.Socket) {
+	s := &t.sample
+	if sock.State == listenName {
+		s.listen[clientSide] = map[uint16]bool{sock.Local.Port(): true}
+		return
+	}
+	state, ok := conntrack.ParseState(sock.State)
+	if !ok || state == conntrack.Closed || sock.Remote.Addr().IsLoopback() {
+		return
+	}
+	ends := tuple{sock.Local, sock.Remote}
+	if s.conns[ends] == nil {
+		s.conns[ends] = new([2]end)
+		s.known = append(s.known, ends)
+	}
+	s.conns[ends][clientSide] = end{state: state, present: true}
 }
 
 // Close judges what is open for the last time. Status is the command's, if there is one.

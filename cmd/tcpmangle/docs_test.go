@@ -15,12 +15,15 @@ import (
 // project is the folder of the project, seen from here.
 const project = "../.."
 
-// pages are what users read: the README and everything in docs.
+// pages are what users read: README, CONTRIBUTING, docs, the examples' and the packaging's.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(project, "docs", "*.md"))
-	files = append(files, filepath.Join(project, "README.md"), filepath.Join(project, "CONTRIBUTING.md"),
-		filepath.Join(project, "internal", "ladder", "README.md"))
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "packaging/*.md", "examples/*.md", "examples/incidents/*.md",
+		"examples/incidents/*/*.md", "internal/ladder/*.md"} {
+		found, _ := filepath.Glob(filepath.Join(project, pattern))
+		files = append(files, found...)
+	}
 	text := map[string]string{}
 	for _, f := range files {
 		b, err := os.ReadFile(f)

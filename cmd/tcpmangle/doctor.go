@@ -167,13 +167,27 @@ func lookAtHost() (all []symptom) {
 		}
 		all = append(all, found(s.key, detail, err))
 	}
-	if names, err := host.Firewalls(); err == nil && len(names) > 0 {
-		all = append(all, symptom{
-			Name: "firewall", For: []string{}, Detail: "drops what is forwarded: " + strings.Join(names, ", "),
-			Hint: "iptables -I FORWARD -i mangle+ -j ACCEPT; iptables -I FORWARD -o mangle+ -j ACCEPT",
-		})
+	if detail, hint := firewall(host); detail != "" {
+		all = append(all, symptom{Name: "firewall", For: []string{}, Detail: detail, Hint: hint})
 	}
 	return all
+}
+
+// firewall says what will drop our packets, and what mends that; nothing, if nothing does.
+func firewall(host *netns.NS) (detail, hint string) {
+	names, err := host.Firewalls("mangle")
+	if err != nil || len(names) == 0 {
+		return "", ""
+	}
+	return "what is forwarded is dropped by " + strings.Join(names, ", "),
+		"iptables -I FORWARD -i mangle+ -j ACCEPT; iptables -I FORWARD -o mangle+ -j ACCEPT"
+}
+
+// warn says what will drop our packets on a host, before somebody wonders.
+func warn(w io.Writer, host *netns.NS) {
+	if detail, hint := firewall(host); detail != "" {
+		fmt.Fprintf(w, "tcpmangle: notice: %s\nhint: %s\n", detail, hint)
+	}
 }
 
 func (d *diagnosis) lookAtLeftovers() []symptom {

@@ -111,8 +111,11 @@ func eventLine(e *client.Event) string {
 	case "open":
 		words = append(words, fmt.Sprintf("%v > %v", e.Client, e.Server))
 	case "segment", "deliver":
-		words = append(words, e.From, e.Flags, fmt.Sprintf("%d:%d", e.Seq, e.Seq+uint32(e.Len)), fmt.Sprintf("ack %d", e.Ack), e.Verdict)
-		words = append(words, strings.Join(e.Rules, ","))
+		words = append(words, e.From, e.Flags, fmt.Sprintf("%d:%d", e.Seq, e.Seq+uint32(e.Len)))
+		if strings.Contains(e.Flags, "A") {
+			words = append(words, fmt.Sprintf("ack %d", e.Ack))
+		}
+		words = append(words, e.Verdict, strings.Join(e.Rules, ","))
 	case "state", "desync":
 		words = append(words, e.Endpoint, e.FromState, ">", stateOf(e))
 	case "rule":

@@ -55,43 +55,37 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	if err != nil {
 		return err
 	}
-	trial, err := lab.NewTrial(files.labs, true)
-	if err != nil {
+	p := &patient{linger: f.linger}
+	if p.trial, err = lab.NewTrial(files.labs, true); err != nil {
 		return &usageError{err: err}
 	}
 	if err := netns.CheckRights(true); err != nil {
 		return err
 	}
+	var stop func()
+	p.pass, stop = netns.PassSignals()
+	defer stop()
 	host, err := netns.Here()
 	if err != nil {
 		return err
 	}
 	defer host.Close()
+	warn(cmd.ErrOrStderr(), host)
 	names := inline.HostNames()
-	cell, err := inline.NewCell(host, names, f.device())
-	if err != nil {
+	if p.cell, err = inline.NewCell(host, names, f.device()); err != nil {
 		return &machineError{err}
 	}
-	defer func() { err = errors.Join(err, cell.Close()) }()
-	b, err := f.start(files, cell.Devices())
-	if err != nil {
+	defer func() { err = errors.Join(err, p.cell.Close()) }()
+	if p.box, err = f.start(files, p.cell.Devices()); err != nil {
 		return err
 	}
-	p := &patient{box: b, cell: cell, trial: trial, linger: f.linger}
-	defer func() { err = errors.Join(err, b.halt()) }()
-	trial.Begin(b.fired, cell.NS())
-	if address := apiAddress(f.api); address != "" {
-		b.control(func() (*rules.Set, error) { return loadRules(f.files) })
-		if err := b.listen(address); err != nil {
-			return err
-		}
-	}
+	defer func() { err = errors.Join(err, p.halt()) }()
 	if p.cmd, err = inline.Command(names, []string{insideName}, argv...); err != nil {
 		return err
 	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if f.api != "off" {
-		p.cmd.Env = append(os.Environ(), client.EnvAddress+"="+apiAddress(f.api))
+	if err := p.answer(&f.boxFlags); err != nil {
+		return err
 	}
 	return p.treat(func(r *boxReport) error { return r.write(cmd.ErrOrStderr(), f.json) })
 }
@@ -102,16 +96,27 @@ type patient struct {
 	cell   *inline.Cell
 	trial  *lab.Trial
 	cmd    *exec.Cmd
+	pass   func(*os.Process) // hands it the signals that we get
 	linger time.Duration
 	began  time.Duration
 }
 
+// answer starts the API, if there shall be one, and tells the command where.
+func (p *patient) answer(f *boxFlags) error {
+	address := apiAddress(f.api)
+	if address == "" {
+		return nil
+	}
+	p.cmd.Env = append(os.Environ(), client.EnvAddress+"="+address)
+	p.control(func() (*rules.Set, error) { return loadRules(f.files) })
+	return p.listen(address)
+}
+
 // treat runs the command, gives its connections time to end, and reports.
 func (p *patient) treat(tell func(*boxReport) error) error {
-	pass, stop := netns.PassSignals()
-	defer stop()
+	p.trial.Begin(p.fired, p.cell.NS())
 	p.began = p.engine.Since()
-	status, err := p.play(pass)
+	status, err := p.play()
 	if err == nil {
 		err = p.calm()
 	}
@@ -136,14 +141,14 @@ func (p *patient) treat(tell func(*boxReport) error) error {
 
 // play runs the command to its end. The kernel takes the thread that starts it for its
 // parent, with which it dies; so that thread waits for it.
-func (p *patient) play(pass func(*os.Process)) (status int, err error) {
+func (p *patient) play() (status int, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- p.cell.NS().Do(func() error {
 			if err := p.cmd.Start(); err != nil {
 				return err
 			}
-			pass(p.cmd.Process)
+			p.pass(p.cmd.Process)
 			return p.cmd.Wait()
 		})
 	}()
@@ -164,7 +169,7 @@ func (p *patient) play(pass func(*os.Process)) (status int, err error) {
 
 // watch looks at what expectations are about until something has happened.
 func (p *patient) watch(happened func() bool) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(watchCommand)
 	defer tick.Stop()
 	for !happened() {
 		select {

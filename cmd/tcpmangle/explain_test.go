@@ -15,8 +15,8 @@ func TestLabExplains(t *testing.T) {
 	explained, _, _ := strings.Cut(o.stdout, "testdata/exchange.toml: One FIN lost\n")
 	for _, want := range []string{
 		`\d\.\d{6} #1 open 10\.77\.1\.1:\d+ > 10\.77\.2\.1:8080  CLOSED CLOSED\n`,
-		`\d\.\d{6} #1 client S 0:1  syn  SYN_SENT CLOSED\n    lose-fin  no: segment is syn, not first-fin\n`,
-		`\d\.\d{6} #1 client FA 5:6 ack 5  fin first-fin  FIN_WAIT_1 ESTABLISHED\n    lose-fin  fired: drop\n`,
+		`\d\.\d{6} #1 client S 0:0  syn  SYN_SENT CLOSED\n    lose-fin  no: segment is syn, not first-fin\n`,
+		`\d\.\d{6} #1 client FA 5:5 ack 5  fin first-fin  FIN_WAIT_1 ESTABLISHED\n    lose-fin  fired: drop\n`,
 		`    lose-fin  no: count = 1\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(explained) {

@@ -75,7 +75,7 @@ func probe(args []string) int {
 	defer c.Close()
 	took := time.Since(began)
 	reply := make([]byte, 4)
-	if _, err := c.Write([]byte("ping")); err == nil {
+	if _, err = c.Write([]byte("ping")); err == nil {
 		_, err = io.ReadFull(c, reply)
 	}
 	if err != nil {
@@ -186,15 +186,15 @@ func stand(t testing.TB, host *netns.NS, cmd *exec.Cmd) *standing {
 // await reads standard error up to a line that begins so.
 func (s *standing) await(t testing.TB, begin string) (line string) {
 	t.Helper()
-	var read string
+	var read strings.Builder
 	for {
 		line, err := s.stderr.ReadString('\n')
-		read += line
+		read.WriteString(line)
 		if strings.HasPrefix(line, begin) {
 			return line
 		}
 		if err != nil {
-			t.Fatalf("standard error ends before %q: %v\n%s", begin, s.Wait(), read)
+			t.Fatalf("standard error ends before %q: %v\n%s", begin, s.Wait(), read.String())
 		}
 	}
 }

@@ -69,6 +69,8 @@ traffic takes its old way, and the next start clears up the rest. It needs root,
 type wayIn interface {
 	Devices() [2]tunnel.Device
 	Undo() error
+	// host is the namespace whose traffic it is.
+	host() *netns.NS
 	// where tells where the box is.
 	where() string
 	// admits tells whether other rules can do their work here.
@@ -191,7 +193,11 @@ type service struct {
 // open starts to listen, and tells that the box is inline.
 func (s *service) open(f *runFlags) error {
 	s.control(func() (*rules.Set, error) { return s.load(f) })
+	warn(s.err, s.way.host())
 	said := s.way.where()
+	if n := s.engine.Workers(); n < int(f.workers) {
+		said += "; " + count(n, "worker")
+	}
 	if address := apiAddress(f.api); address != "" {
 		if err := s.listen(address); err != nil {
 			return err
@@ -220,7 +226,7 @@ func (s *service) load(f *runFlags) (*rules.Set, error) {
 
 // stay waits until a signal has ended ctx, and reloads the rules at others.
 func (s *service) stay(ctx context.Context, reload <-chan os.Signal) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(watchServices)
 	defer tick.Stop()
 	for {
 		select {

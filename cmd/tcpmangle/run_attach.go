@@ -116,6 +116,8 @@ func appendPorts(all []inline.Ports, ranges rules.Ranges) ([]inline.Ports, error
 	return all, nil
 }
 
+func (a *attached) host() *netns.NS { return a.ns }
+
 func (a *attached) where() string {
 	var ports []string
 	for _, p := range a.ports {

@@ -75,7 +75,7 @@ type box struct {
 	server *control.Server
 	log    *zap.Logger
 
-	events  *eventFile
+	events  *steadyFile
 	capture *capture.Writer
 	stop    context.CancelFunc
 	done    chan error // has the result of Run, once
@@ -88,12 +88,15 @@ func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device) (b *box, er
 	if f.debug {
 		b.log, _ = zap.NewDevelopment()
 	}
-	if b.events, err = f.open(); err != nil {
+	if b.events, err = f.openSteady(); err != nil {
 		return nil, err
 	}
 	cfg := engine.Config{
 		Devices: devices, Rules: files.set, Seed: f.seedOf(files.set), Workers: int(f.workers), BusyPoll: f.poll,
-		OnEvent: b.events.record, AllEvents: f.allEvents, Log: b.log,
+		AllEvents: f.allEvents, Log: b.log,
+	}
+	if f.events != "" {
+		cfg.OnEvent = b.events.record
 	}
 	if f.pcap != "" {
 		comment := fmt.Sprintf("seed %d", cfg.Seed)
@@ -173,8 +176,12 @@ func (b *box) fired(name string) uint64 {
 	return 0
 }
 
-// watchEvery is how often what expectations are about is looked at: as often as a lab does.
-const watchEvery = 5 * time.Millisecond
+// How often what expectations are about is looked at: at a command as often as in a lab; at
+// services, where that goes on for long, so that it costs nothing.
+const (
+	watchCommand  = 5 * time.Millisecond
+	watchServices = 50 * time.Millisecond
+)
 
 // apiAddress is where the API listens; "" is nowhere.
 func apiAddress(flag string) string {

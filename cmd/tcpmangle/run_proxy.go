@@ -129,6 +129,8 @@ func addressOf(end, version string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr, p.Port()), nil
 }
 
+func (p *proxies) host() *netns.NS { return p.ns }
+
 func (p *proxies) where() string {
 	if len(p.said) == 0 {
 		return "without a proxy yet"

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -75,10 +77,14 @@ func NewReader(r io.Reader) (*Reader, error) {
 }
 
 // The first bytes of what we read; a pcapng section header is the same in both
-// byte orders.
+// byte orders, a pcap one comes in either, with micro- or nanoseconds.
 var (
 	magicGzip = []byte{0x1f, 0x8b}
 	magicNg   = []byte{0x0a, 0x0d, 0x0d, 0x0a}
+	magicPcap = [][]byte{
+		{0xa1, 0xb2, 0xc3, 0xd4}, {0xd4, 0xc3, 0xb2, 0xa1},
+		{0xa1, 0xb2, 0x3c, 0x4d}, {0x4d, 0x3c, 0xb2, 0xa1},
+	}
 )
 
 func newSource(r io.Reader) (source, error) {
@@ -97,10 +103,13 @@ func newSource(r io.Reader) (source, error) {
 			return nil, err
 		}
 	}
-	if bytes.Equal(magic, magicNg) {
+	switch {
+	case bytes.Equal(magic, magicNg):
 		return newNg(b)
+	case slices.ContainsFunc(magicPcap, func(m []byte) bool { return bytes.Equal(magic, m) }):
+		return newPcap(b)
 	}
-	return newPcap(b)
+	return nil, errors.New("the file is neither pcap nor pcapng")
 }
 
 // Next returns the next IP packet, and io.EOF after the last. Frames of other

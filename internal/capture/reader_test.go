@@ -212,7 +212,7 @@ func TestReaderErrors(t *testing.T) {
 		want string
 	}{
 		{"empty", nil, "unexpected EOF"},
-		{"not a capture", []byte("title = \"no capture\"\n\n[[rule]]\n"), "Unknown magic"},
+		{"not a capture", []byte("title = \"no capture\"\n\n[[rule]]\n"), "neither pcap nor pcapng"},
 		{"half a head", whole[:12], "unexpected EOF"},
 		{"half a packet", whole[:len(whole)-1], "unexpected EOF"},
 		{"half a packet header", whole[:30], "unexpected EOF"},

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,23 +95,42 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// Chains that drop what is forwarded are found.
+// Chains that drop what is forwarded are found, but for those in which our devices are named.
 func TestFirewalls(t *testing.T) {
 	n := newNS(t)
-	if got, err := n.Firewalls(); err != nil || len(got) > 0 {
-		t.Errorf("got %v, %v; want none", got, err)
+	wants := func(want ...string) {
+		t.Helper()
+		if got, err := n.Firewalls("mangle"); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v; want %v", got, err, want)
+		}
 	}
-	table, err := n.OpenTable()
+	wants()
+	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer table.Close()
-	if err := table.Add("drop", PacketRule{Hook: Forwarded, Do: Refuse}); err != nil {
-		t.Fatal(err)
+	table := conn.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv4})
+	accept, drop := nftables.ChainPolicyAccept, nftables.ChainPolicyDrop
+	chain := &nftables.Chain{
+		Name: "FORWARD", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept,
 	}
-	if got, err := n.Firewalls(); err != nil || len(got) > 0 { // its policy is to accept
-		t.Errorf("got %v, %v; want none", got, err)
+	put := func() {
+		t.Helper()
+		if err := conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	conn.AddChain(chain)
+	put()
+	wants()
+	chain.Policy = &drop
+	conn.AddChain(chain)
+	put()
+	wants("filter FORWARD")
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: PacketRule{In: "mangle*", Do: Refuse}.expressions()})
+	put()
+	wants()
 }
 
 func TestWhereAddressesLead(t *testing.T) {

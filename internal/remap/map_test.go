@@ -133,6 +133,19 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// What is taken out or replaced is so from the number on that it was given; what is put in
+// takes no number.
+func TestReplaced(t *testing.T) {
+	for _, base := range bases {
+		m := build(base, swap(10, 4, "xy"), cut(14, 2), put(20, "abc"), put(10, "z"), forged(30))
+		for n := range seq.Num(40) {
+			if got, want := m.Replaced(base+n), n == 10 || n == 14; got != want {
+				t.Errorf("from %d: %d is replaced: %v", base, n, got)
+			}
+		}
+	}
+}
+
 // Edits stand beside each other, not in each other; and there is an end of them.
 func TestRefused(t *testing.T) {
 	m := build(0, swap(10, 4, "xy"))
