@@ -25,6 +25,29 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// Whoever begins at the README comes to every page.
+func TestPagesCanBeReached(t *testing.T) {
+	reached := map[string]bool{"README.md": true}
+	for todo := []string{"README.md"}; len(todo) > 0; todo = todo[1:] {
+		for _, to := range linksOf(prose(t, todo[0])) {
+			file, _, _ := strings.Cut(to, "#")
+			page := filepath.Join(filepath.Dir(todo[0]), file)
+			if info, err := os.Stat(page); err == nil && info.IsDir() {
+				page = filepath.Join(page, "README.md")
+			}
+			if _, err := os.Stat(page); err == nil && filepath.Ext(page) == ".md" && !reached[page] {
+				reached[page] = true
+				todo = append(todo, page)
+			}
+		}
+	}
+	for _, page := range markdown(t) {
+		if !reached[page] {
+			t.Errorf("no way leads from README.md to %s", page)
+		}
+	}
+}
+
 // markdown are the pages of the repository.
 func markdown(t *testing.T) (pages []string) {
 	t.Helper()

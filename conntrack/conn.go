@@ -166,6 +166,7 @@ const (
 	hasTS                        // tsRecent is valid
 	sentAck                      // acked, rawWnd and edge are valid
 	near                         // it answers within milliseconds
+	waited                       // SYN_RCVD stands in the place of a TIME_WAIT
 	askedScale                   // the peer's SYN, which it has taken before its own was seen, carried a window scale
 	askedSACK                    // and permitted selective acknowledgments
 	doubted                      // an ICMP error has ended its SYN_SENT, if it has heard it
@@ -200,7 +201,7 @@ type Endpoint struct {
 	leap seq.Range // what rcv has passed at once as a hole was closed, the first that it has not acknowledged
 
 	moved  time.Duration // when a delivery last changed rcv, una or state
-	resent time.Duration // when it last sent what una stands at
+	resent time.Duration // when it last sent what una stands at; of a request, before it answers, moved of who was there before
 	gap    time.Duration // between its last two retransmissions of una
 }
 

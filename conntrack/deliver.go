@@ -36,7 +36,7 @@ func (st *step) closedGets(r Dir, s *Segment) {
 // request makes a listener's request of a delivered SYN.
 func (st *step) request(r Dir, s *Segment) {
 	x := &st.c.ends[r]
-	*x = Endpoint{state: x.state, facts: passive, moved: st.now}
+	*x = Endpoint{state: x.state, facts: passive, moved: st.now, resent: x.moved}
 	x.gotSynOf(s)
 	if s.HasScale {
 		x.set(askedScale)
@@ -166,6 +166,7 @@ func (st *step) timeWaitGets(r Dir, s *Segment) {
 			st.c.old[r] = seq.Range{From: x.iss, To: x.nxt} // nobody has opened: the SYN is a forged one
 		}
 		st.request(r, s)
+		x.set(waited)
 	default:
 		if s.has(wire.SYN) {
 			x.set(challenged)

@@ -110,7 +110,7 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 	x := &st.c.ends[d]
 	wait := st.c.old[d]
 	switch {
-	case x.has(gotSyn) && wait.From != wait.To && s.Seq == wait.To:
+	case x.has(waited) && s.Seq == wait.To:
 		// TIME_WAIT would have taken the SYN, but nobody listens: it answers
 		// with its old numbers and stays (tcp_v4_rcv, TCP_TW_SYN). What has ended the
 		// request that we took it for meant nothing to it.
@@ -120,8 +120,8 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 			x.set(hasTS) // it echoes what it has taken
 		}
 		st.move(d, TimeWait, Evidence)
-	case x.state == Closed && wait.Contains(s.Seq.Add(minusOne)) && st.crossed(x):
-		return false // it has crossed the RST that we delivered
+	case wait.Contains(s.Seq.Add(minusOne)) && st.lastWords(x):
+		return false
 	case st.c.foreign(d, s):
 		*x = Endpoint{facts: prior, state: x.state}
 		x.pickUp(s)
@@ -133,6 +133,18 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 		st.move(d, Established, Evidence)
 	}
 	return true
+}
+
+// lastWords tells whether a segment with the numbers of the incarnation before has
+// crossed the RST that ended it.
+func (st *step) lastWords(x *Endpoint) bool {
+	switch x.state {
+	case Closed:
+		return st.crossed(x)
+	case SynRcvd:
+		return x.resent > 0 && min(st.now, st.t.after)-x.resent <= crossing
+	}
+	return false
 }
 
 // foreign tells whether a segment sent to an endpoint that is opening speaks of another

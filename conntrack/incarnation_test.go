@@ -205,12 +205,12 @@ func TestIncarnations(t *testing.T) {
 		`},
 		{"the number of the old SYN once more is a new connection", open, false, `
 			C> R. 1:1 ack 1          = CLOSED CLOSED
-			C> S 0:0                 = SYN_SENT SYN_RCVD inc 2
+			+200ms C> S 0:0          = SYN_SENT SYN_RCVD inc 2
 		`},
 		{"a refused SYN, then another", "", false, `
 			C> S 0:0
 			S> R. 0:0 ack 1          = CLOSED CLOSED
-			C> S 0:0                 = SYN_SENT SYN_RCVD inc 2
+			+200ms C> S 0:0          = SYN_SENT SYN_RCVD inc 2
 		`},
 	})
 }

@@ -275,6 +275,19 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! . 1:1 ack 2                = SYN_RCVD SYN_RCVD
 			C! . 1:1 ack 0                = SYN_RCVD ESTABLISHED
 		`},
+		{"a repeated SYN crosses the RST that refuses it", "", false, `
+			C> S 0:0                      = SYN_SENT SYN_RCVD
+			S> R. - ack 1                 = CLOSED CLOSED
+			C> S 0:0                      = CLOSED SYN_RCVD inc 1
+			S> R. - ack 1                 = CLOSED CLOSED
+		`},
+		{"old acknowledgments of who was reset are none of TIME_WAIT", openData, false, `
+			C> P. 101:201 ack 101
+			C> R 201:201                  = CLOSED CLOSED
+			C> S 5000:5000                = SYN_SENT SYN_RCVD inc 2
+			S> . 101:101 ack 201          = SYN_SENT SYN_RCVD
+			S> R. - ack 5001              = CLOSED CLOSED
+		`},
 		{"who answers at once repeats no old acknowledgment for long", openData, true, `
 			C> F. 101:101 ack 101         = FIN_WAIT_1 CLOSE_WAIT
 			+2ms S> . 101:101 ack 101     = FIN_WAIT_1 CLOSE_WAIT

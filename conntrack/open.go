@@ -9,14 +9,14 @@ import (
 
 // reborn tells whether a segment begins a new incarnation: a SYN with a new
 // number from an endpoint that is not just opening.
-func (c *Conn) reborn(d Dir, s *Segment) bool {
-	x, y := &c.ends[d], &c.ends[d.Peer()]
+func (st *step) reborn(d Dir, s *Segment) bool {
+	c, x, y := st.c, &st.c.ends[d], &st.c.ends[d.Peer()]
 	if s.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
 		return false
 	}
 	if x.has(sentSyn) && !x.has(prior) {
 		// Who had no answer may be thought to have given up, and go on.
-		return s.Seq != x.iss || c.gone && !x.has(doubted) && (x.has(gotSyn) || x.gap == 0)
+		return s.Seq != x.iss || c.gone && !x.has(doubted) && (x.has(gotSyn) || x.gap == 0) && !st.crossed(x)
 	}
 	return y.state != SynSent // else both open at once
 }

@@ -186,7 +186,7 @@ func (t *Table) Meet(now time.Duration, side int, p *wire.Packet, s *Segment) (*
 		return nil, 0
 	case c == nil:
 		c = t.open(now, side, k, low, s, nil)
-	case c.reborn(c.dir(low), s):
+	case (&step{t, c, now}).reborn(c.dir(low), s):
 		c = t.open(now, side, k, low, s, c)
 	}
 	return c, c.dir(low)

@@ -169,10 +169,12 @@ func (b *Box) unhold(f *flow, place uint32) {
 		if w.leader != place+1 {
 			continue
 		}
-		if ahead := b.leaderOf(f, w.dir); ahead != 0 && b.waits[ahead-1].arrival < w.arrival {
-			w.hold, w.leader = b.waits[ahead-1].hold, ahead
-			b.queue.Clear(int(p))
+		ahead := b.leaderOf(f, w.dir)
+		if ahead == 0 || b.waits[ahead-1].arrival > w.arrival {
+			continue
 		}
+		w.hold, w.rule, w.leader = b.waits[ahead-1].hold, b.waits[ahead-1].rule, ahead
+		b.queue.Clear(int(p))
 	}
 	b.dismiss(f, place, b.letGo)
 }

@@ -14,7 +14,8 @@ import (
 // numbers are counted from those that the peer would use: SEG.SEQ from where the
 // endpoint waits, SEG.ACK from what of its stream has reached the peer. Data and a FIN at
 // exactly the number where it waits become a part of the stream, and later numbers
-// are translated; anything else is just a segment.
+// are translated, unless the endpoint refuses them since they acknowledge what it has not
+// sent; anything else is just a segment.
 type injectFault struct {
 	To      rules.Side      `rule:"to,primary" doc:"whose kernel gets it" required:"true"`
 	Flags   rules.Flags     `rule:"flags" doc:"letters of FSRPAUEC" default:"A"`
@@ -55,12 +56,13 @@ func (f *injectFault) Apply(j *Journey) {
 // make forges the segment towards an endpoint, nil if the stream has no room for it.
 func (f *injectFault) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 	x, peer := c.End(to), c.End(to.Peer())
-	n := awaited(c, to)
-	if f.joins(x) && !f.join(b, c, to, n) {
+	n, ack := awaited(c, to), b.reached(c, to).Add(uint32(f.Ack))
+	refused := x.Next().Less(ack)
+	if f.joins(x) && !refused && !f.join(b, c, to, n) {
 		return nil
 	}
 	s := wire.Build{
-		Seq: uint32(n) + uint32(f.Seq), Ack: uint32(b.reached(c, to)) + uint32(f.Ack),
+		Seq: uint32(n) + uint32(f.Seq), Ack: uint32(ack),
 		Flags: wire.Flags(f.Flags), Window: peer.RawWindow(), Payload: []byte(f.Data),
 	}
 	if f.Window != nil {
@@ -115,7 +117,7 @@ func (f *injectFault) join(b *Box, c *conntrack.Conn, to conntrack.Dir, n seq.Nu
 	if x.Highest() != n || m.ToReceiver(at) != n {
 		return false
 	}
-	if len(f.Data) > 0 && !m.Replace(at, 0, []byte(f.Data)) {
+	if len(f.Data) > 0 && !m.Replace(at, 0, f.Data) {
 		return false
 	}
 	c.Edited(from)

@@ -103,9 +103,9 @@ func (f *replaceFault) resize(j *Journey, finds []uint32) {
 		}
 		return
 	}
-	with, n := []byte(f.With), 0
+	n := 0
 	for _, at := range finds {
-		if m.Replace(j.number(at), uint32(len(f.Find)), with) {
+		if m.Replace(j.number(at), uint32(len(f.Find)), f.With) {
 			n++
 		}
 	}

@@ -38,6 +38,9 @@ const (
 	// The acknowledgment of its FIN lies beyond its window, as it was known. It has opened
 	// that in time, but the box has read of it only afterwards.
 	openedUnseen excuse = "window opened unseen"
+	// It had no room for what came beyond a hole, and has kept nothing of that; so a RST at
+	// the end of it is not exact.
+	keptNothing excuse = "RST beyond a hole, and nothing kept there"
 	// A FIN that arrives while close(2) has the socket waits in its backlog, and that is
 	// thrown away with the socket: what is left in FIN_WAIT_2 has not seen it. The peer
 	// repeats it.
@@ -65,6 +68,8 @@ func (x *end) excuse(s *sample, noTimeWait bool) excuse {
 		return readLate
 	case withFinAcked[s.model] == s.kernel && soonAfter(x.wire.opened, x.wire.givenAt):
 		return openedUnseen
+	case s.model == conntrack.Closed && x.wire.rstBeyond && x.wire.acked < x.wire.givenTo:
+		return keptNothing
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.Closed && x.wire.rst > x.agreed:
 		return orphanStale
 	case s.kernel == conntrack.FinWait2 && s.socket.Inode == 0 && s.model == conntrack.TimeWait && x.metClose(s):

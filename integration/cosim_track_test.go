@@ -63,12 +63,14 @@ type wireFacts struct {
 	givenTo int           // the end of the data that was
 
 	// Since its last SYN:
-	fin      bool          // it has sent a FIN
-	finGiven time.Duration // when the peer's FIN was delivered to it first; 0 never
-	finAgain time.Duration // when it sent its FIN again; 0 never
-	shut     bool          // its window is closed
-	opened   time.Duration // when it has opened a closed one; 0 never
-	noMemory bool          // it has closed its window before what was delivered, and not sent a FIN since
+	fin       bool          // it has sent a FIN
+	finGiven  time.Duration // when the peer's FIN was delivered to it first; 0 never
+	finAgain  time.Duration // when it sent its FIN again; 0 never
+	acked     int           // what it has acknowledged
+	rstBeyond bool          // a RST was delivered to it at the end of the data, beyond a hole
+	shut      bool          // its window is closed
+	opened    time.Duration // when it has opened a closed one; 0 never
+	noMemory  bool          // it has closed its window before what was delivered, and not sent a FIN since
 }
 
 // processFacts are what its process has done with it.
@@ -129,6 +131,7 @@ func (tr *track) sent(e *engine.Event) {
 		}
 		x.wire.fin, x.wire.noMemory, x.late = false, false, false
 		x.wire.finGiven, x.wire.finAgain, x.wire.opened, x.wire.givenTo = 0, 0, 0, 0
+		x.wire.acked, x.wire.rstBeyond = 0, false
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
 		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
 		if x.wire.fin {
@@ -140,8 +143,9 @@ func (tr *track) sent(e *engine.Event) {
 	}
 }
 
-// offers notes whether its window is closed.
+// offers notes what it acknowledges, and whether its window is closed.
 func (w *wireFacts) offers(e *engine.Event) {
+	w.acked = int(e.Ack)
 	if w.shut && e.Win > 0 {
 		w.opened = e.Time
 	}
@@ -157,6 +161,7 @@ func (w *wireFacts) delivered(e *engine.Event) {
 		return
 	case strings.Contains(e.Flags, "R"):
 		w.rst, w.rstAt = w.touched, e.Time
+		w.rstBeyond = w.rstBeyond || int(e.Seq) == w.givenTo && w.acked < w.givenTo
 		return
 	case strings.Contains(e.Flags, "F") && w.finGiven == 0:
 		w.finGiven = e.Time

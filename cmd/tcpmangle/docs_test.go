@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/lab"
+	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 // project is the folder of the project, seen from here.
@@ -165,6 +166,20 @@ func TestEventInPage(t *testing.T) {
 	}
 	for typ := range eventKeys {
 		has(t, "docs/events.md", text, "| `"+typ+"` |")
+	}
+}
+
+// The README has a word on every action and every command.
+func TestREADMEIsWhole(t *testing.T) {
+	text := pages(t)[filepath.Join(project, "README.md")]
+	rows := strings.Join(regexp.MustCompile(`(?m)^\| `+"`.*$").FindAllString(text, -1), "\n")
+	for _, f := range rules.Faults() {
+		has(t, "the README", rows, "`"+f.Name+"`")
+	}
+	for _, c := range newRoot().Commands() {
+		if c.GroupID != "" && !strings.Contains(rows, "`"+c.Name()+"`") {
+			has(t, "the README", rows, "| `"+c.Name()+" ")
+		}
 	}
 }
 

@@ -77,30 +77,32 @@ func pings(t testing.TB, c net.Conn) {
 }
 
 // pump sends numbers through an echo and wants them back, each once and in order, until it
-// is told to stop.
+// is told to stop. A few blocks are on their way at a time.
 func pump(c *net.TCPConn, stop <-chan struct{}) error {
+	const block, ahead = 8 << 10, 4
+	room := make(chan struct{}, ahead)
 	done := make(chan error, 1)
 	go func() {
-		w := make([]byte, 8<<10)
+		w := make([]byte, block)
 		for n := uint64(0); ; {
-			for at := 0; at < len(w); at += 8 {
+			for at := 0; at < block; at += 8 {
 				binary.BigEndian.PutUint64(w[at:], n)
 				n++
-			}
-			if _, err := c.Write(w); err != nil {
-				done <- err
-				return
 			}
 			select {
 			case <-stop:
 				done <- c.CloseWrite()
 				return
-			default:
+			case room <- struct{}{}:
+			}
+			if _, err := c.Write(w); err != nil {
+				done <- err
+				return
 			}
 		}
 	}()
-	r := make([]byte, 8)
-	for want := uint64(0); ; want++ {
+	r := make([]byte, block)
+	for want := uint64(0); ; <-room {
 		_, err := io.ReadFull(c, r)
 		if errors.Is(err, io.EOF) {
 			return <-done
@@ -108,8 +110,11 @@ func pump(c *net.TCPConn, stop <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		if got := binary.BigEndian.Uint64(r); got != want {
-			return fmt.Errorf("number %d came in the place of %d", got, want)
+		for at := 0; at < block; at += 8 {
+			if got := binary.BigEndian.Uint64(r[at:]); got != want {
+				return fmt.Errorf("number %d came in the place of %d", got, want)
+			}
+			want++
 		}
 	}
 }

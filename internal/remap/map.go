@@ -38,7 +38,7 @@ type edit struct {
 	at   seq.Num // of the sender's first byte that is taken out, or before which something is put in
 	del  uint32  // how many bytes are taken out
 	ins  uint32  // how many numbers are put in
-	with []byte  // their content; of a FIN there is none
+	with string  // their content; of a FIN there is none
 	base uint32  // what is added to the numbers behind the edit
 }
 
@@ -50,7 +50,7 @@ func (e *edit) last() seq.Num  { return e.end().Add(e.base) }
 func (e *edit) first() seq.Num { return e.last().Add(-e.ins) }
 
 // fin tells whether the edit is a FIN that the sender has not sent.
-func (e *edit) fin() bool { return e.ins > 0 && e.with == nil }
+func (e *edit) fin() bool { return e.ins > 0 && e.with == "" }
 
 // Identity tells whether the map changes nothing.
 func (m *Map) Identity() bool { return m.base == 0 && len(m.edits) == 0 }
@@ -74,10 +74,9 @@ func (m *Map) Room() int { return Most - len(m.edits) }
 
 // Replace puts other bytes in the place of del bytes at a number; with none of them
 // it is an insertion before the byte there, with nothing to put in a deletion.
-// Whoever does so knows that nothing from there on has reached the receiver. The bytes
-// stay the caller's, and must not change. It is false, and does nothing, where
-// there is an edit already or the map is full.
-func (m *Map) Replace(at seq.Num, del uint32, with []byte) bool {
+// Whoever does so knows that nothing from there on has reached the receiver. It is
+// false, and does nothing, where there is an edit already or the map is full.
+func (m *Map) Replace(at seq.Num, del uint32, with string) bool {
 	if del == 0 && len(with) == 0 || m.Room() <= 0 || m.taken(at, del) {
 		return false
 	}

@@ -15,7 +15,7 @@ func build(base seq.Num, edits ...edit) *Map {
 	m := &Map{}
 	for _, e := range edits {
 		switch {
-		case e.ins == 1 && e.with == nil:
+		case e.ins == 1 && e.with == "":
 			m.PutFIN(base + e.at)
 		case !m.Replace(base+e.at, e.del, e.with):
 			panic("refused")
@@ -24,10 +24,10 @@ func build(base seq.Num, edits ...edit) *Map {
 	return m
 }
 
-func put(at seq.Num, text string) edit { return edit{at: at, with: []byte(text)} }
+func put(at seq.Num, text string) edit { return edit{at: at, with: text} }
 func cut(at seq.Num, del uint32) edit  { return edit{at: at, del: del} }
 func swap(at seq.Num, del uint32, text string) edit {
-	return edit{at: at, del: del, with: []byte(text)}
+	return edit{at: at, del: del, with: text}
 }
 func forged(at seq.Num) edit { return edit{at: at, ins: 1} }
 
@@ -161,9 +161,9 @@ func TestRefused(t *testing.T) {
 	}
 	at := seq.Num(100)
 	for ; m.Room() > 0; at += 2 {
-		m.Replace(at, 1, nil)
+		m.Replace(at, 1, "")
 	}
-	if m.Replace(at, 1, nil) || m.PutFIN(at) || len(m.edits) != Most {
+	if m.Replace(at, 1, "") || m.PutFIN(at) || len(m.edits) != Most {
 		t.Errorf("%d edits, and room for another", len(m.edits))
 	}
 }

@@ -51,7 +51,7 @@ func (l *line) write(n int) {
 	}
 	for at := from; at < len(l.sent); {
 		del := min(l.r.IntN(6), len(l.sent)-at)
-		with := []byte("0123456789")[:l.r.IntN(10)]
+		with := "0123456789"[:l.r.IntN(10)]
 		if l.r.IntN(3) > 0 || l.m.ToReceiver(l.number(at)).Less(l.left) || !l.m.Replace(l.number(at), uint32(del), with) {
 			l.want = append(l.want, l.sent[at])
 			at++
@@ -181,7 +181,7 @@ func FuzzNumbers(f *testing.F) {
 		edits = edits[:min(len(edits), 300)]
 		for ; len(edits) >= 3; edits = edits[3:] {
 			at = at.Add(uint32(edits[0]))
-			m.Replace(at, uint32(edits[1]%9), make([]byte, edits[2]%9))
+			m.Replace(at, uint32(edits[1]%9), "12345678"[:edits[2]%9])
 		}
 		before := m.ToReceiver(seq.Num(base) - 1)
 		for n := seq.Num(base); n != at.Add(20); n++ {

@@ -102,18 +102,6 @@ func tcpPart(packet []byte) (h ipHeader, segment []byte, ok bool) {
 	return h, packet[h.size:h.end], true
 }
 
-// TCPChecksum computes what the complete TCP checksum of a packet should be,
-// whatever stands in its field. It is false if the packet is not TCP, or a fragment.
-func TCPChecksum(packet []byte) (checksum uint16, ok bool) {
-	h, segment, ok := tcpPart(packet)
-	if !ok {
-		return 0, false
-	}
-	s := pseudo(packet, h.v6, protoTCP, len(segment))
-	s = sum(segment[:16], s)
-	return ^sum(segment[18:], s), true
-}
-
 // FinishChecksum makes a partial TCP checksum complete, in place, as a network
 // card would: a wrong partial sum gives a wrong checksum. It leaves packets alone
 // that are not TCP. A super-packet gets a checksum over all of its payload, which

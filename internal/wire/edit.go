@@ -28,9 +28,6 @@ func (p *Packet) SetFlags(f Flags) {
 // SetWindow sets the window field, which is not scaled.
 func (p *Packet) SetWindow(w uint16) { p.put16(14, w) }
 
-// SetUrgent sets the urgent pointer.
-func (p *Packet) SetUrgent(u uint16) { p.put16(18, u) }
-
 // SetTimestamps sets TSval and TSecr. It is false, and changes nothing, if the
 // packet has no timestamps.
 func (p *Packet) SetTimestamps(val, ecr uint32) bool {

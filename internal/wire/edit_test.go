@@ -35,7 +35,6 @@ var edits = []struct {
 	{"flags", func(p *Packet) { p.SetFlags(FIN | URG | CWR | AE) }, func(b *Build) { b.Flags = FIN | URG | CWR | AE }},
 	{"no flags", func(p *Packet) { p.SetFlags(0) }, func(b *Build) { b.Flags = 0 }},
 	{"window", func(p *Packet) { p.SetWindow(0xffff) }, func(b *Build) { b.Window = 0xffff }},
-	{"urgent", func(p *Packet) { p.SetUrgent(0x0100) }, func(b *Build) { b.Urgent = 0x0100 }},
 	{"ttl", func(p *Packet) { p.SetTTL(3) }, func(b *Build) { b.TTL = 3 }},
 }
 

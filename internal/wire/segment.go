@@ -134,19 +134,3 @@ func (p *Packet) Materialize(i int, dst []byte) []byte {
 	}
 	return dst
 }
-
-// WithPayload appends to dst a packet with the headers of p, another payload, and
-// a complete TCP checksum: one segment, to which SetSeq and SetFlags give its
-// place. The payload may be a part of p's; with the headers it takes at most
-// 65535 bytes, or WithPayload panics.
-func (p *Packet) WithPayload(payload, dst []byte) []byte {
-	if p.HeaderLen()+len(payload) > maxPacket {
-		panic("wire: WithPayload: packet too long")
-	}
-	at := len(dst)
-	dst = append(append(dst, p.data[:p.HeaderLen()]...), payload...)
-	ip, tcp := dst[at:at+len(p.ip)], dst[at+len(p.ip):]
-	p.setLength(ip, len(tcp), 0)
-	putChecksum(ip, p.v6, tcp, nil)
-	return dst
-}

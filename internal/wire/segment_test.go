@@ -217,22 +217,6 @@ func TestMaterializeKeeps(t *testing.T) {
 	}
 }
 
-func TestWithPayload(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
-		for _, partial := range []bool{false, true} {
-			b := Build{Seq: 5, Ack: 6, ID: 7, Flags: ACK | PSH, Window: 8, TOS: 2, Options: timestamps(1, 2), Payload: bytesOf(50), Partial: partial}
-			p := parse(t, build(v6, b), 0, partial)
-			for n := range 70 {
-				b.Payload, b.Partial = bytesOf(n), false
-				got := p.WithPayload(b.Payload, []byte("before"))[len("before"):]
-				if want := build(v6, b); !bytes.Equal(got, want) {
-					t.Errorf("v6 %v partial %v: %d bytes:\n got %x\nwant %x", v6, partial, n, got, want)
-				}
-			}
-		}
-	}
-}
-
 func FuzzSegments(f *testing.F) {
 	f.Add(uint32(1), uint16(0), uint16(0x1ff), []byte("some payload of a super-packet"), 7, 0, true)
 	f.Add(uint32(0xfffffff0), uint16(0xffff), uint16(0x19), bytesOf(300), 100, 3, false)
