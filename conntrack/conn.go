@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -202,8 +203,16 @@ type Endpoint struct {
 
 	moved  time.Duration // when a delivery last changed rcv, una or state
 	resent time.Duration // when it last sent what una stands at; of a request, before it answers, moved of who was there before
-	gap    time.Duration // between its last two retransmissions of una
+	gap    micros        // between its last two retransmissions of una
+	newest uint32        // of the timestamps that were delivered to it
 }
+
+// micros is a time in microseconds; it stops at some 71 minutes.
+type micros uint32
+
+func microsOf(d time.Duration) micros { return micros(min(d.Microseconds(), math.MaxUint32)) }
+
+func (m micros) duration() time.Duration { return time.Duration(m) * time.Microsecond }
 
 func (e *Endpoint) has(f fact) bool { return e.facts&f == f }
 func (e *Endpoint) set(f fact)      { e.facts |= f }
@@ -252,11 +261,11 @@ func (e *Endpoint) Window() uint32 {
 // RawWindow is the window field it sent last, unscaled.
 func (e *Endpoint) RawWindow() uint16 { return e.rawWnd }
 
-// TSRecent is the newest timestamp that it is known to have taken from its peer; ok is
-// false if timestamps are not in use. It takes one that it has acknowledged, so its own may
-// be newer, as long as that acknowledgment has not been sent.
-func (e *Endpoint) TSRecent() (val uint32, ok bool) {
-	return e.tsRecent, e.has(timestamps | hasTS)
+// NewestTS is the newest timestamp that was delivered to it, which it takes again; ok is
+// false if timestamps are not in use. Its TS.Recent may lie before that: which one it has
+// is told by the moment of its acknowledgments, which we see later.
+func (e *Endpoint) NewestTS() (val uint32, ok bool) {
+	return e.newest, e.has(timestamps | hasTS)
 }
 
 // Prior tells whether the endpoint still belongs to an earlier incarnation

@@ -10,6 +10,9 @@ import (
 func (st *step) delivered(d Dir, s *Segment) {
 	r := d.Peer()
 	x := &st.c.ends[r]
+	if s.HasTS && (!x.has(hasTS) || int32(s.TSVal-x.newest) > 0) {
+		x.newest = s.TSVal
+	}
 	switch {
 	case x.state == Closed:
 		st.closedGets(r, s)
@@ -55,7 +58,7 @@ func (x *Endpoint) gotSynOf(s *Segment) {
 	x.acked, x.edge = x.rcv, x.rcv.Add(x.wnd)
 	x.set(gotSyn)
 	if s.HasTS {
-		x.tsRecent = s.TSVal
+		x.tsRecent, x.newest = s.TSVal, s.TSVal
 		x.set(hasTS)
 	}
 }

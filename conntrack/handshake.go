@@ -116,7 +116,7 @@ func (st *step) sentUnopened(d Dir, s *Segment) bool {
 		// request that we took it for meant nothing to it.
 		*x = Endpoint{facts: prior | gotFin | pastFin, state: x.state}
 		x.pickUp(s)
-		if x.tsRecent = s.TSEcr; s.HasTS {
+		if x.tsRecent, x.newest = s.TSEcr, s.TSEcr; s.HasTS {
 			x.set(hasTS) // it echoes what it has taken
 		}
 		st.move(d, TimeWait, Evidence)

@@ -15,7 +15,8 @@ func (st *step) reborn(d Dir, s *Segment) bool {
 		return false
 	}
 	if x.has(sentSyn) && !x.has(prior) {
-		// Who had no answer may be thought to have given up, and go on.
+		// Who had no answer may be thought to have given up, and go on; and a SYN may
+		// have crossed the RST that refuses it.
 		return s.Seq != x.iss || c.gone && !x.has(doubted) && (x.has(gotSyn) || x.gap == 0) && !st.crossed(x)
 	}
 	return y.state != SynSent // else both open at once

@@ -277,7 +277,7 @@ func (st *step) paceOf(x *Endpoint, s *Segment) {
 		return
 	}
 	if x.resent > 0 && s.Seq.Less(x.nxt) {
-		x.gap = max(x.gap, st.now-x.resent)
+		x.gap = max(x.gap, microsOf(st.now-x.resent), 1)
 		st.schedule(x.silentAt())
 	}
 	x.resent = max(st.now, 1)

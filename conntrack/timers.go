@@ -36,7 +36,7 @@ const (
 
 // silentAt is when an endpoint that had to retransmit by then must be gone.
 func (x *Endpoint) silentAt() time.Duration {
-	next := min(2*x.gap, rtoMax)
+	next := min(2*x.gap.duration(), rtoMax)
 	return x.resent + max(next+next/slowness, silence)
 }
 

@@ -163,7 +163,7 @@ func (acknowledger) make(b *Box, c *conntrack.Conn, to conntrack.Dir) *Buf {
 // appendStamp appends the timestamps that an endpoint takes from its peer; nothing if it
 // takes none. The echo is 0, which nobody measures by.
 func (b *Box) appendStamp(dst []byte, c *conntrack.Conn, to conntrack.Dir) []byte {
-	if recent, ok := b.stampFor(c, to); ok {
+	if recent, ok := c.End(to).NewestTS(); ok {
 		dst = wire.AppendTimestamps(wire.AppendNOP(dst, 2), recent, 0)
 	}
 	return dst

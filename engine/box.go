@@ -237,7 +237,7 @@ func (b *Box) passTracked(c *conntrack.Conn, d conntrack.Dir, common *conntrack.
 	b.stats.Whole++
 	b.table.SentOn(b.now, c, d, &whole)
 	if b.passWhole() {
-		b.deliver(c, d, &whole)
+		b.table.Delivered(b.now, c, d, &whole)
 	}
 }
 

@@ -59,7 +59,7 @@ func (b *Box) pass(j *Journey, f fate) {
 		return
 	}
 	b.join(j, f)
-	b.deliver(j.Conn, j.Dir, j.Seg)
+	b.table.Delivered(b.now, j.Conn, j.Dir, j.Seg)
 	b.tapBoth(j)
 	b.segmentEvent(j)
 }

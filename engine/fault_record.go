@@ -97,7 +97,7 @@ func (b *Box) fitIntoWindow(p *wire.Packet, c *conntrack.Conn, to conntrack.Dir)
 	x := c.End(to)
 	p.SetSeq(x.Received())
 	p.SetAck(x.Next())
-	if recent, ok := b.stampFor(c, to); ok {
+	if recent, ok := c.End(to).NewestTS(); ok {
 		_, echo, _ := p.Timestamps()
 		p.SetTimestamps(recent, echo)
 	}

@@ -22,7 +22,6 @@ type flow struct {
 	lost    loss // the box has forgotten the connection
 
 	translation *translation // of numbers, once something has moved them
-	stamps      [2]uint32    // the newest timestamp that was delivered in each direction, 0 none
 	// overtaken calls the segments that later ones may overtake, oldest first; some may have gone.
 	overtaken []ticket
 	sent      [2]transmissions

@@ -95,7 +95,7 @@ func (b *Box) departAfterWait(g *departure) bool {
 // One with a wrong checksum its kernel throws away unread.
 func (b *Box) arrive(g *departure, p *wire.Packet, place int) {
 	if !g.spoiled {
-		b.deliver(g.conn, g.dir, &b.left)
+		b.table.Delivered(b.now, g.conn, g.dir, &b.left)
 	}
 	if g.wait == nil {
 		b.tapEdited(g, place)

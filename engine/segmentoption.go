@@ -115,7 +115,7 @@ func (o *segmentOption) appendTo(dst []byte, b *Box, c *conntrack.Conn, to connt
 	case o.kind == wire.OptNOP:
 		return append(dst, o.kind)
 	case o.stamps():
-		recent, ok := b.stampFor(c, to)
+		recent, ok := c.End(to).NewestTS()
 		if !ok {
 			recent = 1
 		}

@@ -51,7 +51,7 @@ func (b *Box) leaveTrain(j *Journey, n int, size uint32) {
 	b.table.SentOn(b.now, j.Conn, j.Dir, &b.seg)
 	j.flow.streams[j.Dir].note(j.Conn.End(j.Dir))
 	b.run = run{to: n, conn: j.Conn, dir: j.Dir}
-	b.deliver(j.Conn, j.Dir, &b.seg)
+	b.table.Delivered(b.now, j.Conn, j.Dir, &b.seg)
 }
 
 // misses tells whether the rule fires on none of n segments that are like the one in

@@ -99,8 +99,7 @@ func (x *end) excuseEnd(s *sample, noTimeWait bool) excuse {
 // and the first that did not: there may have been none between its last segment and its end.
 func (x *end) ranOut() bool {
 	k := &x.alive.socket
-	same := x.alive.model == x.alive.kernel || x.excuse(&x.alive, false) != ""
-	if !same || x.gone < x.alive.at+k.Expires-jiffies {
+	if !x.clear || x.gone < x.alive.at+k.Expires-jiffies {
 		return false
 	}
 	switch k.Timer {

@@ -216,6 +216,7 @@ func (j *judge) sampled(tr *track, h int, s sample) {
 	x.seen = s
 	if s.kernel != conntrack.Closed {
 		x.alive, x.spoken, x.gone = s, x.wire.spoke, 0
+		x.clear = s.kernel == s.model || x.excuse(&s, false) != ""
 	} else if x.gone == 0 {
 		x.gone = s.at
 	}

@@ -39,6 +39,7 @@ type end struct {
 	seen    sample        // the last look
 	alive   sample        // the last one that found a socket
 	spoken  int           // wire.spoke then
+	clear   bool          // there was no difference then, as far as the wire could tell
 	gone    time.Duration // when the first one after that found none; 0 none has
 	doubt   sample        // the first of a row of looks that found one and the same difference
 	row     int           // how many
@@ -70,7 +71,7 @@ type wireFacts struct {
 	rstBeyond bool          // a RST was delivered to it at the end of the data, beyond a hole
 	shut      bool          // its window is closed
 	opened    time.Duration // when it has opened a closed one; 0 never
-	noMemory  bool          // it has closed its window before what was delivered, and not sent a FIN since
+	noMemory  bool          // it has closed its window before what was delivered, and sent no FIN since that shows what it has refused
 }
 
 // processFacts are what its process has done with it.
@@ -137,7 +138,8 @@ func (tr *track) sent(e *engine.Event) {
 		if x.wire.fin {
 			x.wire.finAgain = e.Time
 		}
-		x.wire.fin, x.wire.noMemory = true, false
+		crossed := soonAfter(e.Time, x.wire.givenAt) // and so no proof to the model
+		x.wire.fin, x.wire.noMemory = true, x.wire.noMemory && crossed
 	case e.Kinds.Has(conntrack.KindAck):
 		x.wire.noMemory = x.wire.noMemory || e.Win == 0 && int(e.Ack) < x.wire.givenTo
 	}

@@ -120,24 +120,12 @@ func sendNeedles(ends [2]int, from int, with string) error {
 
 const needle = "needle"
 
-// lastByte is one more from the server, when all before it is acknowledged: what the box
-// believes of the client's timestamp is the kernel's then.
-func (l *line) lastByte(ends [2]int) {
-	l.t.Helper()
-	l.dataSent(ends[1])
-	r := receiver{fd: ends[0]}
-	if err := errors.Join(send(ends[1], []byte("!"), 0), r.receive(1)); err != nil {
-		l.t.Error(err)
-	}
-	l.dataSent(ends[1])
-}
-
 // close ends both directions; with forged, the client reads the end of the server's
 // stream before the server has ended it.
 func (l *line) close(ends [2]int, forged bool) {
 	l.t.Helper()
 	if forged {
-		l.lastByte(ends)
+		l.dataSent(ends[1])
 		fin := mustParse(l.t, "[[rule]]\naction = { fin = 'client' }").Rules[0].Actions[0]
 		all := func(*engine.ConnView) bool { return true }
 		if n, err := l.Act(all, fin); n != 1 || err != nil {

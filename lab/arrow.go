@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -81,80 +80,23 @@ func padLeft(text string, width int) string  { return fmt.Sprintf("%*s", width, 
 
 // line is a row as text, without blanks at its end.
 func (r row) line() string {
-	return strings.TrimRight(fmt.Sprintf("%9.3f  %11s |%s| %-11s  %s",
-		r.at.Seconds(), r.margins[0], r.arrow, r.margins[1], r.note), " ")
+	at, middle := fmt.Sprintf("%.3f", r.at.Seconds()), r.arrow.String()
+	if r.left != "" {
+		at, middle = "...", centred(r.left)
+	}
+	return strings.TrimRight(fmt.Sprintf("%9s  %11s |%s| %-11s  %s",
+		at, r.margins[0], middle, r.margins[1], r.note), " ")
 }
-
-// Folding: of so many boring rows in a row, the first and the last few are shown.
-const (
-	foldFrom = 8
-	showHead = 2
-	showTail = 1
-)
-
-// maxLadder is how long a ladder may be; the middle of a longer one is left out.
-const maxLadder = 400
 
 // lines is the whole ladder.
 func (l *ladder) lines() (lines []string) {
-	for i := 0; i < len(l.rows); {
-		if n := boringFrom(l.rows[i:]); n >= foldFrom {
-			lines = append(lines, foldedRows(l.rows[i:i+n])...)
-			i += n
-			continue
-		}
-		lines = append(lines, l.rows[i].line())
-		i++
-	}
-	if over := len(lines) - maxLadder; over > 0 {
-		lines = slices.Replace(lines, maxLadder/2, maxLadder/2+over, fmt.Sprintf("%9s  %d lines", "...", over))
-	}
-	return lines
-}
-
-// boringFrom is how many boring rows stand at the beginning.
-func boringFrom(rows []row) (n int) {
-	for n < len(rows) && rows[n].boring {
-		n++
-	}
-	return n
-}
-
-// foldedRows shows the ends of a stretch of rows, and what is between them in one line.
-func foldedRows(rows []row) (lines []string) {
-	for _, r := range rows[:showHead] {
-		lines = append(lines, r.line())
-	}
-	lines = append(lines, folded(rows[showHead:len(rows)-showTail]))
-	for _, r := range rows[len(rows)-showTail:] {
+	for _, r := range l.shown() {
 		lines = append(lines, r.line())
 	}
 	return lines
 }
 
-// folded is "... 128 data segments, 185344 bytes, 64 acknowledgments".
-func folded(rows []row) string {
-	data, bytes, acks := 0, 0, 0
-	for _, r := range rows {
-		switch {
-		case r.arrow.how == late: // counted where it was sent
-		case r.arrow.bytes == 0:
-			acks++
-		default:
-			data++
-			bytes += r.arrow.bytes
-		}
-	}
-	var parts []string
-	if data > 0 {
-		parts = append(parts, fmt.Sprintf("%d data segments, %d bytes", data, bytes))
-	}
-	if acks > 0 {
-		parts = append(parts, fmt.Sprintf("%d acknowledgments", acks))
-	}
-	return fmt.Sprintf("%9s  %11s |%s|", "...", "", centred(strings.Join(parts, ", ")))
-}
-
+// centred puts a text in the middle of arrowWidth characters.
 func centred(text string) string {
 	return padRight(strings.Repeat(" ", max((arrowWidth-len(text))/2, 0))+text, arrowWidth)
 }

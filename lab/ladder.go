@@ -32,7 +32,8 @@ type row struct {
 	margins [2]string // the states that have changed
 	arrow   arrow
 	note    string
-	boring  bool // nothing but data and its acknowledgments
+	boring  bool   // nothing but data and its acknowledgments
+	left    string // what stood here and is left out; there is no arrow then
 }
 
 // An arrow is one segment on its way.
