@@ -69,6 +69,9 @@ func contents(rows []row) string {
 	if acks > 0 {
 		parts = append(parts, fmt.Sprintf("%d acknowledgments", acks))
 	}
+	if parts == nil { // all of it is deliveries
+		return fmt.Sprintf("%d lines", len(rows))
+	}
 	return strings.Join(parts, ", ")
 }
 

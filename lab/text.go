@@ -15,12 +15,10 @@ import (
 // the rules with their counts, and the agreement.
 func (r *Result) WriteText(w io.Writer, color bool) error {
 	t := text{color: color}
-	t.heading(r)
+	t.line("%s", r.heading())
+	t.line("")
 	t.ladders(r)
-	t.expectations(r)
-	t.rules(r)
-	t.agreement(r)
-	t.summary(r)
+	t.verdicts(r)
 	_, err := io.WriteString(w, t.String())
 	return err
 }
@@ -50,20 +48,29 @@ func (t *text) in(color, s string) string {
 	return color + s + plain
 }
 
-func (t *text) heading(r *Result) {
-	title := r.File
-	if r.Title != "" {
-		title += ": " + r.Title
+// heading is "close.toml: A lost FIN".
+func (r *Result) heading() string {
+	if r.Title == "" {
+		return r.File
 	}
-	t.line("%s", title)
-	t.line("")
+	return r.File + ": " + r.Title
 }
+
+// verdicts is everything below the ladder.
+func (t *text) verdicts(r *Result) {
+	t.expectations(r)
+	t.rules(r)
+	t.agreement(r)
+	t.summary(r)
+}
+
+const noConnection = "no connection came by"
 
 // ladders draws the connection that matters, and counts the others.
 func (t *text) ladders(r *Result) {
 	tuples := r.tuples()
 	if len(tuples) == 0 {
-		t.line("no connection came by")
+		t.line(noConnection)
 		t.line("")
 		return
 	}
@@ -73,6 +80,11 @@ func (t *text) ladders(r *Result) {
 	for _, line := range r.ladderOf(shown).lines() {
 		t.line("%s", t.in(rowColor(line), line))
 	}
+	t.aside(r, tuples, shown)
+}
+
+// aside tells what is not drawn.
+func (t *text) aside(r *Result, tuples []tuple, shown tuple) {
 	if r.UnkeptEvents > 0 {
 		t.line("%9s  %d more events", "...", r.UnkeptEvents)
 	}

@@ -93,6 +93,8 @@ var calls = []struct {
 	{"lab-workers", "lab --workers 0 testdata/exchange.toml", 2},
 	{"lab-events-of-two", "lab --events - testdata/exchange.toml testdata/exchange.toml", 2},
 	{"lab-pcap-of-two", "lab --pcap x.pcapng --repeat 2 testdata/exchange.toml", 2},
+	{"lab-svg-of-two", "lab --svg x.svg --repeat 2 testdata/exchange.toml", 2},
+	{"lab-over-two", "lab --svg x --pcap ./x testdata/exchange.toml", 2},
 	{"lab-explain-of-two", "lab --explain --repeat 2 testdata/exchange.toml", 2},
 	{"lab-explain-json", "lab --explain --json testdata/exchange.toml", 2},
 	{"lab-mistakes-of-two", "lab testdata/late-fin.toml testdata/syntax.toml", 2},

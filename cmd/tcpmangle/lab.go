@@ -28,6 +28,7 @@ type labFlags struct {
 	poll    bool
 	ip      int
 	pcap    string
+	svg     string
 	explain explainFlag
 	junit   string
 	repeat  int
@@ -58,6 +59,7 @@ It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its
 	flags.BoolVar(&f.poll, "busy-poll", false, "look for packets a while before waiting for them: less latency, more processor time")
 	flags.IntVar(&f.ip, "ip", 0, "run over IP version 4 or 6 only (default: as the file says)")
 	flags.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
+	flags.StringVar(&f.svg, "svg", "", "draw the ladder and the verdicts into this SVG `file`")
 	f.explain.flag(flags)
 	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML")
 	flags.IntVar(&f.repeat, "repeat", 1, "run each file so many times; stop at the first failure")
@@ -81,10 +83,10 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if err := f.explain.alone(&f.outputs); err != nil {
 		return usage(cmd, err)
 	}
-	if len(runs) > 1 && (f.events != "" || f.pcap != "" || bool(f.explain)) {
-		return usage(cmd, fmt.Errorf("--events, --pcap and --explain hold one run; these files make %d", len(runs)))
+	if len(runs) > 1 && (f.events != "" || f.pcap != "" || f.svg != "" || bool(f.explain)) {
+		return usage(cmd, fmt.Errorf("--events, --pcap, --svg and --explain hold one run; these files make %d", len(runs)))
 	}
-	if err := guard(pathsOf(files), f.events, f.pcap, f.junit); err != nil {
+	if err := guard(pathsOf(files), f.events, f.pcap, f.svg, f.junit); err != nil {
 		return err
 	}
 	if over, err := ready(); over || err != nil {
@@ -207,8 +209,10 @@ func (b *batch) open() (err error) {
 }
 
 func (b *batch) run(r labRun) (err error) {
-	if err := b.writable(b.pcap); err != nil {
-		return err
+	for _, path := range []string{b.pcap, b.svg} {
+		if err := b.writable(path); err != nil {
+			return err
+		}
 	}
 	opts := lab.Options{IP: r.ip, Offload: b.offload, Workers: int(b.workers), BusyPoll: b.poll, AllEvents: b.allEvents, Capture: b.pcap}
 	if b.seed.given || !r.file.Rules.HasSeed {
@@ -240,10 +244,25 @@ func (b *batch) run(r labRun) (err error) {
 	if !result.Pass {
 		b.failed++
 	}
+	if err := b.draw(result); err != nil {
+		return fmt.Errorf("svg: %w", err)
+	}
 	if b.json {
 		return nil
 	}
 	return b.print(result)
+}
+
+// draw writes the picture of a result, if one was asked for.
+func (b *batch) draw(r *lab.Result) error {
+	if b.svg == "" {
+		return nil
+	}
+	f, err := os.Create(filepath.Clean(b.svg))
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.WriteSVG(f), f.Close())
 }
 
 // print writes a result: whole if it is the only one or failed, else as a line.

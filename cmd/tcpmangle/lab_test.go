@@ -278,10 +278,44 @@ func TestLabJUnit(t *testing.T) {
 	}
 }
 
+// The picture says what the report says, of a failure too.
+func TestLabSVG(t *testing.T) {
+	needLab(t)
+	for name, status := range map[string]int{"exchange.toml": 0, "never.toml": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "out.svg")
+			o := tcpmangle(t, "lab", "--svg", file, "testdata/"+name)
+			o.wants(t, status)
+			picture, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all struct {
+				XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+				Texts   []string `xml:"text"`
+			}
+			if err := xml.Unmarshal(picture, &all); err != nil {
+				t.Fatal(err)
+			}
+			title, rest, _ := strings.Cut(o.stdout, "\n")
+			_, verdicts, _ := strings.Cut(rest, "\n\nPASS")
+			for line := range strings.Lines(verdicts) {
+				if !strings.Contains(strings.Join(all.Texts, "\n"), strings.TrimSpace(line)) {
+					t.Errorf("the picture lacks %q:\n%s", line, strings.Join(all.Texts, "\n"))
+				}
+			}
+			if len(all.Texts) == 0 || all.Texts[0] != title {
+				t.Errorf("the title is not %q: %q", title, all.Texts)
+			}
+		})
+	}
+}
+
 // A file that cannot be written is told before anything has run.
 func TestLabOutputsThatCannotBe(t *testing.T) {
 	needLab(t)
-	for _, flag := range []string{"--events", "--pcap", "--junit"} {
+	for _, flag := range []string{"--events", "--pcap", "--svg", "--junit"} {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "nowhere", "out")

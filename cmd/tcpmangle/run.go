@@ -88,7 +88,7 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	}
 	trial, err := lab.NewTrial(files.labs, false)
 	if err != nil {
-		return &usageError{err: err}
+		return &usageError{err, "tcpmangle lab runs both hosts"}
 	}
 	open, err := f.plan(files)
 	if err != nil {
@@ -194,6 +194,9 @@ type service struct {
 func (s *service) open(f *runFlags) error {
 	s.control(func() (*rules.Set, error) { return s.load(f) })
 	warn(s.err, s.way.host())
+	if a, ok := s.way.(*attached); ok && a.alone() {
+		fmt.Fprintln(s.err, "tcpmangle: this namespace has no device but lo, and what it says to itself stays as it is: nothing will pass")
+	}
 	said := s.way.where()
 	if n := s.engine.Workers(); n < int(f.workers) {
 		said += "; " + count(n, "worker")

@@ -44,7 +44,7 @@ func (f *runFlags) target() (ns *netns.NS, name string, err error) {
 	case f.container != "":
 		pid, err := inline.ContainerPID(f.container)
 		if err != nil {
-			return nil, "", &usageError{err: err}
+			return nil, "", &usageError{err, "docker ps, or podman ps, lists those that run"}
 		}
 		name, path = "container "+f.container, inline.ProcessPath(pid)
 	default:
@@ -52,7 +52,11 @@ func (f *runFlags) target() (ns *netns.NS, name string, err error) {
 		return ns, "this namespace", err
 	}
 	if ns, err = netns.Open(path); errors.Is(err, os.ErrNotExist) {
-		return nil, "", &usageError{err: err}
+		hint := "ip netns list"
+		if f.pid != 0 {
+			hint = "has the process ended?"
+		}
+		return nil, "", &usageError{err, hint}
 	}
 	return ns, name, err
 }
@@ -125,6 +129,16 @@ func (a *attached) where() string {
 	}
 	d := a.Devices()
 	return fmt.Sprintf("in %s: port %s by %s and %s", a.name, strings.Join(ports, ", "), d[0].Name(), d[1].Name())
+}
+
+// alone tells whether the namespace has no device but its loopback and ours, so that
+// nothing can come in that would be led through the box.
+func (a *attached) alone() bool {
+	links, err := a.ns.Links()
+	d := a.Devices()
+	return err == nil && !slices.ContainsFunc(links, func(name string) bool {
+		return name != "lo" && name != d[0].Name() && name != d[1].Name()
+	})
 }
 
 // admits refuses rules about ports that are not led through the box.
