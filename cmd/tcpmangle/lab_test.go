@@ -298,8 +298,11 @@ func TestLabSVG(t *testing.T) {
 			if err := xml.Unmarshal(picture, &all); err != nil {
 				t.Fatal(err)
 			}
-			title, rest, _ := strings.Cut(o.stdout, "\n")
-			_, verdicts, _ := strings.Cut(rest, "\n\nPASS")
+			title, rest, _ := strings.Cut(o.stdout, "\n\n")
+			_, verdicts, ok := strings.Cut(rest, "\n\n")
+			if !ok {
+				t.Fatalf("where is the end of the ladder?\n%s", rest)
+			}
 			for line := range strings.Lines(verdicts) {
 				if !strings.Contains(strings.Join(all.Texts, "\n"), strings.TrimSpace(line)) {
 					t.Errorf("the picture lacks %q:\n%s", line, strings.Join(all.Texts, "\n"))
