@@ -165,6 +165,8 @@ func (w *wireFacts) delivered(e *engine.Event) {
 		w.rst, w.rstAt = w.touched, e.Time
 		w.rstBeyond = w.rstBeyond || int(e.Seq) == w.givenTo && w.acked < w.givenTo
 		return
+	case int32(e.Seq) < 0: // of the incarnation before
+		return
 	case strings.Contains(e.Flags, "F") && w.finGiven == 0:
 		w.finGiven = e.Time
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -40,8 +41,12 @@ type Difference struct {
 	Host           string         // whose endpoint
 	Inferred       conntrack.State
 	Kernel         conntrack.State
-	Since, For     time.Duration
+	Since          time.Duration // the client's start
+	For            time.Duration
 }
+
+// kind is what it has in common with others of its sort.
+func (d Difference) kind() string { return fmt.Sprint(d.Host, d.Inferred, d.Kernel) }
 
 // String is one line.
 func (d Difference) String() string {
@@ -54,8 +59,16 @@ type SilentEnd struct {
 	Client, Server netip.AddrPort // by hosts
 	Host           string
 	State          conntrack.State // the last one that both agreed on
-	At             time.Duration
+	At             time.Duration   // since the client's start
 }
+
+// String is one line.
+func (s SilentEnd) String() string {
+	return fmt.Sprintf("%v to %v: the %s's endpoint ended silently in %v at %s", s.Client, s.Server, s.Host, s.State, since(s.At))
+}
+
+// kind is what it has in common with others of its sort.
+func (s SilentEnd) kind() string { return fmt.Sprint(s.Host, s.State) }
 
 // A comparison holds inferred states against samples. One goroutine uses it.
 type comparison struct {
@@ -210,9 +223,16 @@ func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint) {
 	e.told = len(c.report.Differences)
 }
 
-// result is the agreement so far.
-func (c *comparison) result() Agreement {
+// result is the agreement so far; began is the client's start on the samples' clock.
+func (c *comparison) result(began time.Duration) Agreement {
 	a := c.report
 	a.OK = len(a.Differences) == 0
+	a.Differences, a.Silent = slices.Clone(a.Differences), slices.Clone(a.Silent)
+	for i := range a.Differences {
+		a.Differences[i].Since -= began
+	}
+	for i := range a.Silent {
+		a.Silent[i].At -= began
+	}
 	return a
 }

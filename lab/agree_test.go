@@ -193,7 +193,7 @@ func TestAgreement(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			tt.play(r)
-			got := r.compare.result()
+			got := r.compare.result(0)
 			if got.OK != (tt.differ == "") {
 				t.Errorf("got OK %v with %v", got.OK, got.Differences)
 			}

@@ -127,10 +127,10 @@ func (r *Result) agreementJSON() agreementJSON {
 		OK: a.OK, Compared: a.Compared, Agreed: a.Agreed, Longest: seconds(a.Longest),
 		Differences: each(a.Differences, func(d Difference) differenceJSON {
 			return differenceJSON{d.Client.String(), d.Server.String(), d.Host, d.Inferred.String(), d.Kernel.String(),
-				seconds(d.Since - r.began), seconds(d.For)}
+				seconds(d.Since), seconds(d.For)}
 		}),
 		Silent: each(a.Silent, func(s SilentEnd) silentJSON {
-			return silentJSON{s.Client.String(), s.Server.String(), s.Host, s.State.String(), seconds(s.At - r.began)}
+			return silentJSON{s.Client.String(), s.Server.String(), s.Host, s.State.String(), seconds(s.At)}
 		}),
 	}
 }

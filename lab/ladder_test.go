@@ -138,8 +138,8 @@ func aTale() *Result {
 		},
 		Agreement: Agreement{
 			Compared: 200, Agreed: 150, Longest: 250 * time.Millisecond,
-			Differences: []Difference{{talked[0], talked[1], "server", conntrack.LastAck, conntrack.CloseWait, 1500 * time.Millisecond, 250 * time.Millisecond}},
-			Silent:      []SilentEnd{{talked[0], talked[1], "server", conntrack.FinWait1, 2 * time.Second}},
+			Differences: []Difference{{talked[0], talked[1], "server", conntrack.LastAck, conntrack.CloseWait, 500 * time.Millisecond, 250 * time.Millisecond}},
+			Silent:      []SilentEnd{{talked[0], talked[1], "server", conntrack.FinWait1, time.Second}},
 		},
 		Client: Side{Output: []Line{{time.Second, 1, "script", "connect server:8080"}}},
 		Server: Side{

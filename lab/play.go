@@ -220,7 +220,7 @@ func (r *run) settle() (*Result, error) {
 		File: r.file.Path, Title: r.file.Title, IP: r.ip, Offload: r.hosts[0].dev.Offload(), Seed: r.seed,
 		Workers: r.engine.Workers(), Steering: r.engine.Steering(), asked: r.opts.workers(),
 		Interrupted: r.interrupted, Duration: took - r.began,
-		Rules: reports(r.engine.Report()), Agreement: r.compare.result(),
+		Rules: reports(r.engine.Report()), Agreement: r.compare.result(r.began),
 		Client: r.told(clientSide), Server: r.told(serverSide),
 		Stats: r.engine.Stats(), RingDrops: drops,
 		began: r.began, talked: r.talked, listened: r.poller.listened,

@@ -214,11 +214,8 @@ func (t *text) agreement(r *Result) {
 		return
 	}
 	t.line("states: inferred and kernel's agree in %d of %d samples, longest difference %s", a.Agreed, a.Compared, ms(a.Longest))
-	for _, d := range a.Differences {
-		t.line("        %v", d)
-	}
-	for _, s := range a.Silent {
-		t.line("        %v to %v: the %s's endpoint ended silently in %v at %s", s.Client, s.Server, s.Host, s.State, since(s.At-r.began))
+	for _, line := range slices.Concat(likes(a.Differences, Difference.kind), likes(a.Silent, SilentEnd.kind)) {
+		t.line("        %s", line)
 	}
 }
 

@@ -16,9 +16,7 @@ func (r *run) verdict(res *Result) {
 	r.failures(res)
 	r.unfinished(res)
 	if r.file.Agree {
-		for _, d := range res.Agreement.Differences {
-			r.problem("%v", d)
-		}
+		r.problems = append(r.problems, likes(res.Agreement.Differences, Difference.kind)...)
 	}
 	if res.RingDrops > 0 {
 		r.problem("the kernel lost %d packets before the box could read them", res.RingDrops)
@@ -29,18 +27,20 @@ func (r *run) verdict(res *Result) {
 
 // failures are what scripts and programs met unexpectedly.
 func (r *run) failures(res *Result) {
+	var all []string
 	for side, told := range []Side{res.Client, res.Server} {
 		for _, e := range told.Errors {
 			if !e.Expected && !r.expectsError(side, e.Name) {
-				r.problem("the %s failed: %s", sideNames[side], e.Text)
+				all = append(all, fmt.Sprintf("the %s failed: %s", sideNames[side], e.Text))
 			}
 		}
 		for _, e := range told.Exits {
 			if e.Status != 0 && !e.Killed && !r.expectsExit(side) {
-				r.problem("the %s ended with status %d", sideNames[side], e.Status)
+				all = append(all, fmt.Sprintf("the %s ended with status %d", sideNames[side], e.Status))
 			}
 		}
 	}
+	r.problems = append(r.problems, likes(all, itself)...)
 }
 
 func (r *run) expectsError(side int, name string) bool {

@@ -106,13 +106,16 @@ func readConj(v tomldoc.Value) (c Conj, ok bool) {
 	return c, true
 }
 
+// pages are the topics of the reference that list what is too much for a line.
+var pages = map[string]string{"action": "actions", "segment kind": "kinds", "state": "kinds"}
+
 // unknown is the error about a word that is none of names.
 func unknown(what, word string, names []string) error {
 	if name := tomldoc.Closest(word, names); name != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, word, name)
 	}
-	if len(names) > 10 {
-		return fmt.Errorf("unknown %s %q", what, word)
+	if page := pages[what]; page != "" {
+		return fmt.Errorf("unknown %s %q; tcpmangle help %s lists them", what, word, page)
 	}
 	return fmt.Errorf("unknown %s %q; there is %s", what, word, strings.Join(names, ", "))
 }

@@ -32,8 +32,14 @@ func ParseOffload(text string) (OffloadMode, error) {
 			return OffloadMode(m), nil
 		}
 	}
-	return 0, fmt.Errorf("offload %q: want auto, on or off: %w", text, fs.ErrInvalid)
+	return 0, notAnOffload{}
 }
+
+// notAnOffload leaves it to the caller, as flag.TextVar, to tell what was given for what.
+type notAnOffload struct{}
+
+func (notAnOffload) Error() string { return "want auto, on or off" }
+func (notAnOffload) Unwrap() error { return fs.ErrInvalid }
 
 // MarshalText writes the mode as ParseOffload reads it.
 func (m OffloadMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }

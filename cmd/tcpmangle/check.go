@@ -73,9 +73,9 @@ type mistakeJSON struct {
 
 func checkJSON(cmd *cobra.Command, files []string) error {
 	_, err := loadLabs(files)
-	var mistakes rules.Errors
-	if err != nil && !errors.As(err, &mistakes) {
-		return err
+	mistakes, unread := sorted(err)
+	if mistakes == nil && unread != nil {
+		return unread
 	}
 	list := make([]mistakeJSON, 0, len(mistakes))
 	for _, m := range mistakes {
@@ -85,8 +85,19 @@ func checkJSON(cmd *cobra.Command, files []string) error {
 	if err := writeJSON(cmd.OutOrStdout(), list); err != nil {
 		return err
 	}
-	if len(list) > 0 {
+	if unread == nil && len(list) > 0 {
 		return &exitError{exitUsage}
 	}
-	return nil
+	return unread
+}
+
+// sorted parts what loadLabs says into mistakes, which have a place, and the rest.
+func sorted(err error) (mistakes rules.Errors, unread error) {
+	if bad, ok := errors.AsType[*badFiles](err); ok {
+		return bad.mistakes, &usageError{err: errors.Join(bad.unread...)}
+	}
+	if errors.As(err, &mistakes) {
+		return mistakes, nil
+	}
+	return nil, err
 }

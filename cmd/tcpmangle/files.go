@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -77,25 +78,57 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// loadLabs reads lab and rule files; the mistakes of all of them come together.
+// loadLabs reads lab and rule files; what is wrong with any of them comes together.
 func loadLabs(paths []string) (files []*lab.File, err error) {
-	var mistakes rules.Errors
+	var bad badFiles
 	for _, path := range paths {
 		f, err := lab.Load(path)
 		var found rules.Errors
 		switch {
 		case errors.As(err, &found):
-			mistakes = append(mistakes, found...)
+			bad.mistakes = append(bad.mistakes, found...)
 		case err != nil:
-			return nil, &usageError{err: err}
+			bad.unread = append(bad.unread, err)
 		default:
 			files = append(files, f)
 		}
 	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
+	if err := bad.err(); err != nil {
+		return nil, err
 	}
 	return files, nil
+}
+
+// badFiles are mistakes in files beside files that cannot be read.
+type badFiles struct {
+	mistakes rules.Errors
+	unread   []error
+}
+
+// err is all of it, as what it is if it is all of one sort.
+func (b *badFiles) err() error {
+	switch {
+	case len(b.unread) > 0 && len(b.mistakes) > 0:
+		return b
+	case len(b.unread) > 0:
+		return &usageError{err: errors.Join(b.unread...)}
+	case len(b.mistakes) > 0:
+		return b.mistakes
+	}
+	return nil
+}
+
+func (b *badFiles) Error() string   { return errors.Join(b.Unwrap()...).Error() }
+func (b *badFiles) Unwrap() []error { return append(b.mistakes.Unwrap(), b.unread...) }
+
+// Render writes the mistakes at their places, then which files could not be read.
+func (b *badFiles) Render(w io.Writer) error {
+	err := b.mistakes.Render(w)
+	for _, e := range b.unread {
+		_, next := fmt.Fprintln(w, e)
+		err = errors.Join(err, next)
+	}
+	return err
 }
 
 // loadRules reads the rules of one or more files, in their order, as one set.

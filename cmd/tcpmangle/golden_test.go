@@ -36,6 +36,7 @@ var calls = []struct {
 	{"help-events", "help events", 0},
 	{"topic-rules", "help rules", 0},
 	{"topic-lab", "help lab", 0},
+	{"topic-scripts", "help scripts", 0},
 	{"topic-kinds", "help kinds", 0},
 	{"topic-actions", "help actions", 0},
 
@@ -50,6 +51,9 @@ var calls = []struct {
 	{"version-argument", "version 1", 2},
 	{"check-nothing", "check", 2},
 	{"check-unreadable", "check testdata/good.toml testdata/nowhere.toml", 2},
+	{"check-unreadable-among-bad", "check testdata/nowhere.toml testdata/late-fin.toml testdata/nor-here.toml", 2},
+	{"check-unreadable-among-bad-json", "check --json testdata/nowhere.toml testdata/late-fin.toml", 2},
+	{"check-two-unreadable", "check testdata/nowhere.toml testdata/nor-here.toml", 2},
 	{"check-empty-folder", "check testdata/golden", 2},
 	{"exec-nothing", "exec -f testdata/good.toml --", 2},
 	{"exec-mistakes", "exec -f testdata/late-fin.toml -- true", 2},

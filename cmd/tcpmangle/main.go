@@ -68,7 +68,7 @@ func newRoot() *cobra.Command {
 the state of both endpoints, and does what a rule file says to exactly the segment
 that the rule means. TCP stays end to end, between two real kernels.
 
-What files may say is in tcpmangle help rules, help lab, help kinds and help actions.`,
+What files may say is in tcpmangle help rules, lab, scripts, kinds and actions.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/script"
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -22,6 +23,7 @@ type topic struct {
 var topics = []topic{
 	{"rules", "The keys of a rule", writeRuleKeys},
 	{"lab", "The tables of a lab file", writeLabKeys},
+	{"scripts", "The language of a lab's scripts", writeScripts},
 	{"kinds", "The kinds of segments, and the states of endpoints", writeKinds},
 	{"actions", "The actions and their parameters", writeActions},
 }
@@ -38,7 +40,7 @@ func findTopic(name string) *topic {
 
 // writeReference writes all topics, as docs/reference.md has them.
 func writeReference(w io.Writer) {
-	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `lab`, `kinds` and `actions` print. A test keeps this page true.\n")
+	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `lab`, `scripts`, `kinds` and `actions` print. A test keeps this page true.\n")
 	for _, t := range topics {
 		fmt.Fprintf(w, "\n## %s\n\n```\n", t.short)
 		t.write(w)
@@ -63,7 +65,7 @@ func writeRuleKeys(w io.Writer) {
 }
 
 func writeLabKeys(w io.Writer) {
-	fmt.Fprint(w, "A lab file is a rule file with two hosts and expectations. docs/lab.md has the language of scripts.\n\n")
+	fmt.Fprint(w, "A lab file is a rule file with two hosts and expectations. The language of scripts is in tcpmangle help scripts.\n\n")
 	for _, t := range lab.Tables() {
 		name := "[" + t.Name + "]"
 		if t.List {
@@ -80,6 +82,31 @@ func writeKeys(w io.Writer, title string, keys []rules.KeyDoc) {
 	fmt.Fprintf(w, "%s\n", title)
 	for _, k := range keys {
 		entry(w, k.Name, typeOf(k.Type, k.Values, k.Default, ""), k.Doc)
+	}
+	fmt.Fprintln(w)
+}
+
+func writeScripts(w io.Writer) {
+	fmt.Fprint(w, "One command a line; # at the start of a line or after a blank begins a comment.\n\n")
+	writeUsages(w, "commands", script.Commands())
+	writeUsages(w, "options of set", script.Options())
+	fmt.Fprint(w, `A number of bytes may have a unit, as in 64KiB. Quoted text knows \n \r \t \0 \\ \" and \xHH.
+
+send, recv, recv-text and shutdown mean the latest connection that is not closed, accept the
+latest listener, close, abort and set the latest socket of any kind. What a script leaves open
+stays open when it ends.
+
+A command fails with the name of the errno, as in ECONNRESET; EOF for a stream that ended too
+early; MISMATCH for other bytes than expected; UNRESOLVED for a host nobody knows. A failure that
+neither expect-error nor an expectation of the file names ends the script, and the lab fails.
+`)
+}
+
+// writeUsages writes a part of the language under a title.
+func writeUsages(w io.Writer, title string, docs []script.Doc) {
+	fmt.Fprintf(w, "%s\n", title)
+	for _, d := range docs {
+		fmt.Fprintf(w, "  %-39s %s\n", d.Usage, d.Doc)
 	}
 	fmt.Fprintln(w)
 }

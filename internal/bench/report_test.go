@@ -66,7 +66,7 @@ func TestTargets(t *testing.T) {
 		{"just met, other base", 4, all, exact, ">= 0.8", "met"},
 		{"not met", 4, none, exact, ">= 0.8", "NOT MET"},
 		{"not met, no base of its own", 4, all, overToxiproxy, ">= 4", "NOT MET"},
-		{"no base", 4, none, overToxiproxy, ">= 4", "- Toxiproxy: not here"},
+		{"no base", 4, none, overToxiproxy, ">= 4", "- Toxiproxy was not measured"},
 		{"no target on two cores", 2, all, "bulk, four flows, over the kernel router", "", "- no target on 2 cores"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -80,14 +80,14 @@ func (r *Report) judge(t *target) Row {
 	}
 	v := r.value(t.subject, t.value)
 	if v == nil {
-		return row.unmeasured(r, t.subject)
+		return row.unmeasured(t.subject)
 	}
 	row.Value = v.Median
 	judged := v.Median
 	if t.over != "" {
 		base := r.value(t.over, t.value)
 		if base == nil || base.Median == 0 {
-			return row.unmeasured(r, t.over)
+			return row.unmeasured(t.over)
 		}
 		row.Over, row.Ratio = base.Median, v.Median/base.Median
 		judged = row.Ratio
@@ -99,13 +99,10 @@ func (r *Report) judge(t *target) Row {
 	return row
 }
 
-// unmeasured is the row of a target for which something is missing.
-func (row Row) unmeasured(r *Report, subject string) Row {
-	switch why := r.Absent[subject]; {
-	case row.Note != "": // there is no target either
-	case why != "":
-		row.Note = why
-	default:
+// unmeasured is the row of a target for which something is missing. Why a way was not
+// measured is in Report.Absent, once for all rows.
+func (row Row) unmeasured(subject string) Row {
+	if row.Note == "" { // else there is no target either
 		row.Note = subject + " was not measured"
 	}
 	return row
