@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Folding: of so many boring rows in a row, the first and the last few are shown.
@@ -34,6 +35,14 @@ func (l *ladder) shown() (rows []row) {
 	return rows
 }
 
+// end is when the last of what a row stands for was.
+func (r *row) end() time.Duration {
+	if r.left != "" {
+		return r.until
+	}
+	return r.at
+}
+
 // boringFrom is how many boring rows stand at the beginning.
 func boringFrom(rows []row) (n int) {
 	for n < len(rows) && rows[n].boring {
@@ -45,7 +54,7 @@ func boringFrom(rows []row) (n int) {
 // foldedRows shows the ends of a stretch of rows, and what is between them in one row.
 func foldedRows(rows []row) []row {
 	tail := len(rows) - showTail
-	folded := row{at: rows[showHead].at, left: contents(rows[showHead:tail])}
+	folded := row{at: rows[showHead].at, until: rows[tail-1].end(), left: contents(rows[showHead:tail])}
 	return slices.Concat(rows[:showHead], []row{folded}, rows[tail:])
 }
 
@@ -78,7 +87,7 @@ func contents(rows []row) string {
 // omitted stands for rows of any sort. The states that the margins have come to by
 // their end stand on it.
 func omitted(rows []row) row {
-	o := row{at: rows[0].at, left: fmt.Sprintf("%d lines", len(rows))}
+	o := row{at: rows[0].at, until: rows[len(rows)-1].end(), left: fmt.Sprintf("%d lines", len(rows))}
 	for _, r := range rows {
 		for side, s := range r.margins {
 			if s != "" {

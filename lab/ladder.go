@@ -32,8 +32,9 @@ type row struct {
 	margins [2]string // the states that have changed
 	arrow   arrow
 	note    string
-	boring  bool   // nothing but data and its acknowledgments
-	left    string // what stood here and is left out; there is no arrow then
+	boring  bool          // nothing but data and its acknowledgments
+	left    string        // what stood here and is left out; there is no arrow then
+	until   time.Duration // when the last of that was
 }
 
 // An arrow is one segment on its way.

@@ -71,7 +71,7 @@ func (p *picture) place() {
 		if i > 0 {
 			y += svgRow + silence(r.at-before)
 		}
-		p.y, before = append(p.y, y), r.at
+		p.y, before = append(p.y, y), r.end()
 		p.width = max(p.width, svgNotes+textWidth(r.note)+svgEdge)
 	}
 	p.bottom = y + svgRow
@@ -135,7 +135,7 @@ const legend = "x dropped   - - waits in the box   o begins in the box: forged, 
 // silences write how long nothing happened.
 func (p *picture) silences() {
 	for i := 1; i < len(p.rows); i++ {
-		if d := p.rows[i].at - p.rows[i-1].at; d >= shortSilence {
+		if d := p.rows[i].at - p.rows[i-1].end(); d >= shortSilence {
 			p.text("faint", svgTimes, (p.y[i-1]+p.y[i])/2+4, "end", "+"+since(d))
 		}
 	}

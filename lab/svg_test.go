@@ -54,9 +54,9 @@ func TestStateColors(t *testing.T) {
 }
 
 // The pictures of what real kernels did: handshakes, losses, holds, forged segments,
-// a long transfer, several incarnations.
+// silence, several incarnations.
 func TestWriteSVGOfLabs(t *testing.T) {
-	for _, name := range []string{"closing-state-hold", "fin-ack-slow", "rst-one-sided", "stale-dup-same-conn"} {
+	for _, name := range []string{"closing-state-hold", "pmtu-blackhole", "rst-one-sided", "stale-dup-next-incarnation"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needLab(t)
@@ -106,6 +106,7 @@ func holdsTogether(t *testing.T, r *Result) {
 	insideIts(t, &root, number(t, root.Width), number(t, root.Height))
 	if tuples := r.tuples(); len(tuples) > 0 {
 		showsAll(t, &root, r.ladderOf(r.shown(tuples)).shown())
+		slantsRight(t, &root, newPicture(r))
 	}
 	for _, x := range r.Expectations {
 		if !strings.Contains(strings.Join(strings.Fields(allText(&root)), " "), strings.Join(strings.Fields(x.Text), " ")) {
@@ -179,6 +180,25 @@ func showsAll(t *testing.T, root *shape, rows []row) {
 	}
 }
 
+// slantsRight: what was kept goes on from the row in which it was sent to that in which
+// it was delivered.
+func slantsRight(t *testing.T, root *shape, p *picture) {
+	t.Helper()
+	drawn := make(map[[2]int]bool)
+	for _, g := range root.Inside {
+		for _, s := range g.Inside {
+			if s.Class == "wait" {
+				drawn[[2]int{number(t, s.Y1), number(t, s.Y2)}] = true
+			}
+		}
+	}
+	for from, to := range p.ends {
+		if !drawn[[2]int{p.y[from], p.y[to]}] || p.y[to] <= p.y[from] {
+			t.Errorf("no stroke from row %d to row %d", from, to)
+		}
+	}
+}
+
 func same(t *testing.T, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -208,11 +228,12 @@ func texts(s *shape, class string) (all []string) {
 }
 
 func allText(s *shape) string {
-	text := s.Text
+	var text strings.Builder
+	text.WriteString(s.Text)
 	for i := range s.Inside {
-		text += " " + allText(&s.Inside[i])
+		text.WriteString(" " + allText(&s.Inside[i]))
 	}
-	return text
+	return text.String()
 }
 
 // A kept segment's arrow ends where it was delivered: the first that looks so.
@@ -223,6 +244,22 @@ func TestDeliveries(t *testing.T) {
 	ends, _ := deliveries(rows)
 	if len(ends) != 3 || ends[0] != 4 || ends[1] != 5 || ends[2] != 6 {
 		t.Errorf("got %v", ends)
+	}
+}
+
+// What was left out was no silence.
+func TestSilenceAfterAFold(t *testing.T) {
+	var rows []row
+	for i := range foldFrom {
+		rows = append(rows, row{at: time.Duration(i) * time.Second, boring: true, arrow: arrow{label: "a", bytes: 1}})
+	}
+	folded := foldedRows(rows)
+	next := folded[len(folded)-1]
+	if got := next.at - folded[showHead].end(); got != time.Second {
+		t.Errorf("silent for %v after the fold, want 1s", got)
+	}
+	if got := next.end(); got != next.at {
+		t.Errorf("a row at %v ends at %v", next.at, got)
 	}
 }
 

@@ -146,15 +146,19 @@ func (p *picture) waits(i, to int) {
 	p.line("wait", svgBox, y, svgBox, y+svgRow-6)
 }
 
-// label writes flags and numbers above a segment's beginning; of one that was delivered
-// long after, below its end too: its line comes from above.
+// label writes flags and numbers above a segment's beginning, or above its end where
+// they do not fit between the box and the margin; of one that was delivered long after,
+// below its end too: its line comes from above.
 func (p *picture) label(a arrow, delivered bool, from, to, y int) {
 	x, above := from, 4
 	switch {
 	case delivered:
 		x, above = to, -12
-	case a.how == late, a.how == edited, a.how == forged, a.how == duplicate:
+	case a.how == through, a.how == kept, a.how == changed, a.how == lost:
+	case textWidth(a.label) < svgRight-svgBox-20:
 		x = svgBox
+	default:
+		x = to
 	}
 	anchor, off := "start", 8
 	if x == svgRight || a.toLeft && x == svgBox {

@@ -73,7 +73,7 @@ type mistakeJSON struct {
 
 func checkJSON(cmd *cobra.Command, files []string) error {
 	_, err := loadLabs(files)
-	mistakes, unread := sorted(err)
+	mistakes, unread := apart(err)
 	if mistakes == nil && unread != nil {
 		return unread
 	}
@@ -91,8 +91,8 @@ func checkJSON(cmd *cobra.Command, files []string) error {
 	return unread
 }
 
-// sorted parts what loadLabs says into mistakes, which have a place, and the rest.
-func sorted(err error) (mistakes rules.Errors, unread error) {
+// apart parts what loadLabs says into mistakes, which have a place, and the rest.
+func apart(err error) (mistakes rules.Errors, unread error) {
 	if bad, ok := errors.AsType[*badFiles](err); ok {
 		return bad.mistakes, &usageError{err: errors.Join(bad.unread...)}
 	}

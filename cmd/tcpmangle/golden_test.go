@@ -169,5 +169,5 @@ func TestVersion(t *testing.T) {
 func TestCompletionKnowsTheTopics(t *testing.T) {
 	o := tcpmangle(t, "__complete", "help", "")
 	o.wants(t, 0)
-	has(t, "completion", o.stdout, "lab\n", "rules\n", "kinds\n", "actions\n")
+	has(t, "completion", o.stdout, "lab\n", "rules\n", "scripts\n", "kinds\n", "actions\n")
 }
