@@ -63,7 +63,9 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends $packages >/dev/null
 if command -v systemctl >/dev/null; then
 	for service in haproxy nginx postgresql redis-server; do
-		case " $(echo $packages) " in *" $service "*) systemctl --quiet disable $service ;; esac
+		case " $(echo $packages) " in
+		*" $service "*) systemctl --quiet disable "$service" || true ;; # or there is no systemd here
+		esac
 	done
 fi
 
