@@ -107,15 +107,21 @@ func readConj(v tomldoc.Value) (c Conj, ok bool) {
 }
 
 // pages are the topics of the reference that list what is too much for a line.
-var pages = map[string]string{"action": "actions", "segment kind": "kinds", "state": "kinds"}
+var pages = map[string]string{"action": "actions", "segment kind": "kinds"}
+
+// mostListed is how many words a line may hold.
+const mostListed = 10
 
 // unknown is the error about a word that is none of names.
 func unknown(what, word string, names []string) error {
 	if name := tomldoc.Closest(word, names); name != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, word, name)
 	}
-	if page := pages[what]; page != "" {
+	switch page := pages[what]; {
+	case len(names) <= mostListed:
+		return fmt.Errorf("unknown %s %q; there is %s", what, word, strings.Join(names, ", "))
+	case page != "":
 		return fmt.Errorf("unknown %s %q; tcpmangle help %s lists them", what, word, page)
 	}
-	return fmt.Errorf("unknown %s %q; there is %s", what, word, strings.Join(names, ", "))
+	return fmt.Errorf("unknown %s %q", what, word)
 }

@@ -1,16 +1,25 @@
 package rules
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/tcpmangle/tcpmangle/conntrack"
+)
 
 // An unknown word is answered with the nearest, a short list, or the page that has the list.
 func TestUnknown(t *testing.T) {
-	for _, tt := range []struct{ what, word, want string }{
-		{"action", "dorp", `unknown action "dorp"; did you mean "drop"?`},
-		{"action", "explode", `unknown action "explode"; tcpmangle help actions lists them`},
-		{"segment kind", "explode", `unknown segment kind "explode"; tcpmangle help kinds lists them`},
-		{"side", "explode", `unknown side "explode"; there is drop, pass`},
+	few := []string{"drop", "pass"}
+	for _, tt := range []struct {
+		what, word string
+		names      []string
+		want       string
+	}{
+		{"action", "dorp", few, `unknown action "dorp"; did you mean "drop"?`},
+		{"action", "explode", few, `unknown action "explode"; there is drop, pass`},
+		{"segment kind", "explode", conntrack.KindNames(), `unknown segment kind "explode"; tcpmangle help kinds lists them`},
+		{"side", "explode", conntrack.KindNames(), `unknown side "explode"`},
 	} {
-		if got := unknown(tt.what, tt.word, []string{"drop", "pass"}).Error(); got != tt.want {
+		if got := unknown(tt.what, tt.word, tt.names).Error(); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
 		}
 	}
