@@ -159,7 +159,7 @@ func TestNothingLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := count("/proc/self/fd"); got != fds {
+	if got := count("/proc/self/fd"); got > fds { // fewer, if one of an earlier test was collected
 		t.Errorf("%d descriptors after 30 namespaces, %d before", got, fds)
 	}
 	if got := count("/proc/self/task"); got > threads+5 {
