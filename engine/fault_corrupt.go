@@ -12,7 +12,7 @@ import (
 type corruptFault struct {
 	Bytes    int    `rule:"bytes,primary" doc:"in how many bytes a bit is turned round" default:"1" min:"1" max:"65535"`
 	Where    string `rule:"where" doc:"in the payload; or in the TCP header, but for its options, ports, length and checksum, so that it reaches the connection" enum:"payload,header" default:"payload"`
-	Checksum string `rule:"checksum" doc:"fix: right again, and the receiver takes the segment; keep: as it was, and so wrong, unless bits cancel out" enum:"fix,keep" default:"fix"`
+	Checksum string `rule:"checksum" doc:"fix: right again, and the receiver takes the segment; keep: as it was, and so wrong" enum:"fix,keep" default:"fix"`
 }
 
 var _ = register("corrupt", "turn bits round, as the seed says", onward, func() Fault { return new(corruptFault) })
@@ -30,11 +30,14 @@ func (f *corruptFault) Apply(j *Journey) {
 	if f.Where == "header" {
 		part, spare = packet[j.packet.IPHeaderLen():][:fixedHeader], spared[:]
 	}
-	n := f.corrupt(j, part, spare)
-	if f.Checksum == "fix" && !j.mods.spoiled {
+	n, last := f.corrupt(j, part, spare)
+	switch {
+	case f.Checksum == "fix" && !j.mods.spoiled:
 		wire.FixChecksums(packet)
+	case wire.VerifyChecksums(packet) == nil:
+		part[last] ^= 1 // what was turned round cancelled out: one bit more cannot
 	}
-	j.mods.spoiled = wire.VerifyChecksums(packet) != nil // two bits can cancel out
+	j.mods.spoiled = wire.VerifyChecksums(packet) != nil
 	j.tell("corrupt", func() string { return fmt.Sprintf("%d bytes of the %s, checksum %s", n, f.Where, f.Checksum) })
 }
 
@@ -49,8 +52,9 @@ var spared = [...]int{0, 1, 2, 3, 12, 16, 17}
 const corruptSalt uint64 = 1 << 32
 
 // corrupt turns a bit round in so many bytes of a part, or in all if there are no more
-// than that; each choice of bytes is as likely as another. It tells in how many.
-func (f *corruptFault) corrupt(j *Journey, part []byte, spare []int) (n int) {
+// than that; each choice of bytes is as likely as another. It tells in how many, and the
+// place of the last.
+func (f *corruptFault) corrupt(j *Journey, part []byte, spare []int) (n, last int) {
 	key := j.chanceKey(j.counts.ordinal)
 	rest := len(part) - len(spare)
 	for i := range part {
@@ -61,11 +65,11 @@ func (f *corruptFault) corrupt(j *Journey, part []byte, spare []int) (n int) {
 		salt := corruptSalt + 2*uint64(i)
 		if j.rule.chance(key, salt)*float64(rest) < float64(f.Bytes-n) {
 			part[i] ^= 1 << int(j.rule.chance(key, salt+1)*8)
-			n++
+			n, last = n+1, i
 		}
 		rest--
 	}
-	return n
+	return n, last
 }
 
 // copyOwn is the copy of the segment in hand that is edited in its place.
