@@ -165,13 +165,14 @@ func (x *Endpoint) peerWindow(shift uint8, s *Segment) {
 func (c *Conn) seeScale(r Dir, s *Segment) {
 	x := &c.ends[r]
 	if s.has(wire.SYN) && x.has(gotSyn) && s.Seq == x.irs && s.HasScale && !x.has(prior) {
-		c.scaleSeen[r.Peer()] = min(s.Scale, maxScale) + 1
+		at := 4 * r.Peer()
+		c.scaleSeen = c.scaleSeen&^(15<<at) | (min(s.Scale, maxScale)+1)<<at
 	}
 }
 
 // scaleFrom is the shift of an endpoint's windows, as its peer reads them.
 func (c *Conn) scaleFrom(d Dir) uint8 {
-	if seen := c.scaleSeen[d]; seen > 0 {
+	if seen := c.scaleSeen >> (4 * d) & 15; seen > 0 {
 		return seen - 1
 	}
 	return c.ends[d].scale

@@ -56,7 +56,7 @@ func PlainKinds(s *Segment) (k Kinds) {
 func (c *Conn) coversFin(d Dir, ack seq.Num) bool {
 	x, y := &c.ends[d], &c.ends[d.Peer()]
 	if x.facts&(heardFin|metFin) == 0 {
-		passedBy := y.has(sentFin) && !y.has(prior) && !x.has(prior) && !c.edited[d.Peer()]
+		passedBy := y.has(sentFin) && !y.has(prior) && !x.has(prior) && c.edited>>d.Peer()&1 == 0
 		if !passedBy {
 			return false
 		}

@@ -51,8 +51,9 @@ type Conn struct {
 
 	ordinal     uint64
 	incarnation uint32
-	scaleSeen   [2]uint8 // one more than the window shift of an endpoint, as its peer was told; 0: it was not
-	edited      [2]bool  // an endpoint's stream reaches its peer with other lengths
+	scaleSeen   uint8    // four bits of an endpoint: one more than its window shift, as its peer was told; 0: it was not
+	edited      uint8    // a bit of an endpoint: its stream reaches its peer with other lengths
+	laps        [2]uint8 // how often SND.NXT has passed the ISN again; stays at 255
 	opened      time.Duration
 	seen        time.Duration
 	filed       time.Duration // when it was put into its age list
@@ -123,13 +124,34 @@ func (c *Conn) Shift(d Dir, by uint32) { c.shift[d] += by }
 
 // Edited tells that an endpoint's stream reaches its peer with other lengths, or that
 // its numbers were moved in its midst.
-func (c *Conn) Edited(d Dir) { c.edited[d] = true }
+func (c *Conn) Edited(d Dir) { c.edited |= 1 << d }
 
 // SeenISN is the initial sequence number of an endpoint as its peer knows it; ok is
 // false until it is known.
 func (c *Conn) SeenISN(d Dir) (n seq.Num, ok bool) {
 	e := &c.ends[d]
 	return e.iss.Add(c.shift[d]), e.has(sentSyn)
+}
+
+// Relative is a number of an endpoint counted from its ISN, or from that of the incarnation
+// before where it lies in what was sent there and in nothing that was sent since. It
+// is the number itself while no ISN is known.
+func (c *Conn) Relative(d Dir, n seq.Num) uint32 { return c.relative(d, n, 0) }
+
+// RelativeSeen is Relative for a number of an endpoint as its peer knows it.
+func (c *Conn) RelativeSeen(d Dir, n seq.Num) uint32 { return c.relative(d, n, c.shift[d]) }
+
+func (c *Conn) relative(d Dir, n seq.Num, shift uint32) uint32 {
+	x, old := &c.ends[d], c.old[d]
+	known := x.has(sentSyn)
+	current := known && seq.InRange(n, x.iss.Add(shift), x.nxt.Add(shift+1))
+	switch {
+	case !current && old.Len() > 0 && seq.InRange(n, old.From, old.To.Add(1)):
+		return old.From.Size(n)
+	case known:
+		return x.iss.Add(shift).Size(n)
+	}
+	return uint32(n)
 }
 
 // State is the inferred state of an endpoint.
@@ -249,6 +271,9 @@ func (e *Endpoint) Highest() seq.Num {
 	}
 	return e.rcv
 }
+
+// Got tells whether it has received what a number stands for, beyond a hole too.
+func (e *Endpoint) Got(n seq.Num) bool { return n.Less(e.rcv) || e.ooo.contain(n) }
 
 // Window is how much it would accept from Received on, in bytes.
 func (e *Endpoint) Window() uint32 {

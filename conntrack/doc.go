@@ -42,6 +42,13 @@
 // tcp_check_req and tcp_timewait_state_process), which differs from the RFC's
 // text in the points that the functions of this package name.
 //
+// The blocks of selective acknowledgments are not read. What was delivered to an endpoint
+// beyond a hole counts as kept there, as it is unless the endpoint is out of memory, or the network
+// behind us loses it; the next acknowledgment that falls short puts that right. A block would
+// tell of it sooner, but it names the newest three or four ranges only, says nothing
+// by its absence, and may have crossed what was delivered since. Meanwhile a RST at the
+// end of such data is taken for exact (resetsBeyondHole); no other state depends on it.
+//
 // There is no clock, log or goroutine here: callers pass the time, and one
 // goroutine owns a Table with all its connections.
 package conntrack

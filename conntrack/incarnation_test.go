@@ -3,6 +3,8 @@ package conntrack
 import (
 	"fmt"
 	"testing"
+
+	"github.com/tcpmangle/tcpmangle/internal/seq"
 )
 
 // closedByS leaves S in TIME_WAIT with RCV.NXT 102 and SND.NXT 102, C closed.
@@ -349,4 +351,36 @@ func TestEvidence(t *testing.T) {
 			S> F. 101:101 ack 112    = TIME_WAIT LAST_ACK : fin,second-fin,ack-of-fin
 		`},
 	})
+}
+
+// A number counts from where its incarnation began, wherever that was.
+func TestRelative(t *testing.T) {
+	const before, now, moved = 1000, 1_000_000, 50
+	for _, base := range []seq.Num{0, 1 << 31, 1<<32 - now} {
+		c := Conn{old: [2]seq.Range{{From: base + before, To: base + before + 100}}, shift: [2]uint32{moved}}
+		if got := c.Relative(FromClient, base+before+7); got != 7 {
+			t.Errorf("before there is an ISN: %d, want 7 of the incarnation before", got)
+		}
+		if n := base + now; c.Relative(FromClient, n) != uint32(n) {
+			t.Errorf("before there is an ISN: %d is %d", n, c.Relative(FromClient, n))
+		}
+		c.ends[FromClient] = Endpoint{facts: sentSyn, iss: base + now, nxt: base + now + 20}
+		for _, row := range []struct {
+			n          seq.Num
+			sent, seen uint32
+		}{
+			{now, 0, 1<<32 - moved}, {now + 20, 20, 1<<32 - moved + 20}, {now + moved, moved, 0}, {now + 500, 500, 500 - moved},
+			{before, 0, 0}, {before + 100, 100, 100}, // all of the incarnation before, and what acknowledges that
+			{before + 101, 1<<32 + before + 101 - now, 1<<32 + before + 101 - now - moved},
+		} {
+			sent, seen := c.Relative(FromClient, base+row.n), c.RelativeSeen(FromClient, base+row.n)
+			if sent != row.sent || seen != row.seen {
+				t.Errorf("at %d: %d is %d to its sender and %d to its peer, want %d and %d", base, row.n, sent, seen, row.sent, row.seen)
+			}
+		}
+		c.ends[FromClient].iss, c.ends[FromClient].nxt = base+before+50, base+before+200
+		if got := c.Relative(FromClient, base+before+60); got != 10 {
+			t.Errorf("where both incarnations were: %d, want 10 of this one", got)
+		}
+	}
 }

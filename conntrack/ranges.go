@@ -1,6 +1,10 @@
 package conntrack
 
-import "github.com/tcpmangle/tcpmangle/internal/seq"
+import (
+	"slices"
+
+	"github.com/tcpmangle/tcpmangle/internal/seq"
+)
 
 // maxRanges bounds what is kept of one endpoint's out-of-order queue. A
 // receiver acknowledges at once while it has a hole, so whatever we forget
@@ -64,6 +68,11 @@ func (rs *ranges) advance(next seq.Num) seq.Num {
 	copy(rs.held[:], rs.held[done:rs.n])
 	rs.n -= uint8(done)
 	return next
+}
+
+// contain tells whether a number lies in one of the blocks.
+func (rs *ranges) contain(n seq.Num) bool {
+	return slices.ContainsFunc(rs.held[:rs.n], func(r seq.Range) bool { return r.Contains(n) })
 }
 
 // highest is the right edge of the highest block.

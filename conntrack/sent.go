@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"math"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/seq"
@@ -57,6 +58,9 @@ func (st *step) sent(d Dir, s *Segment) {
 	}
 	st.paceOf(x, s)
 	if end := s.End(); x.nxt.Less(end) {
+		if x.iss.Size(end) < x.iss.Size(x.nxt) && st.c.laps[d] < math.MaxUint8 {
+			st.c.laps[d]++
+		}
 		x.nxt = end
 		x.una = seq.Max(x.una, end-widest) // no window is wider: ACKs went by unseen
 	}

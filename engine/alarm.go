@@ -47,17 +47,10 @@ func (b *Box) wake(c *conntrack.Conn, at time.Duration) {
 	}
 }
 
-// ring looks at the connections whose alarms are due.
-func (b *Box) ring(now time.Duration) {
-	for {
-		index, ok := b.alarms.Pop(now)
-		if !ok {
-			return
-		}
-		c := b.table.At(index)
-		if c == nil {
-			continue
-		}
+// ring looks at the connection whose alarm is the first.
+func (b *Box) ring() {
+	index, _ := b.alarms.Pop(b.now)
+	if c := b.table.At(index); c != nil {
 		if f := b.flowOf(c); f != nil {
 			b.examine(c, f)
 			b.arm(c, f)
@@ -95,8 +88,13 @@ func (b *Box) judge(c *conntrack.Conn, f *flow, one *candidate) {
 	b.emitAfter(j)
 }
 
-// stirred: an endpoint is about to be seen to send, which ends a silence.
+// stirred: an endpoint is about to be seen to send, which ends a silence. A moment that has
+// come comes before that, though many others stand before it.
 func (b *Box) stirred(c *conntrack.Conn, f *flow) {
+	if at, ok := b.alarms.At(c.Index()); ok && at <= b.now {
+		b.examine(c, f)
+		b.arm(c, f)
+	}
 	for i := range f.moments {
 		if one := &f.moments[i]; one.At.Idle > 0 && one.awake() {
 			one.witness(c, b.now)

@@ -120,7 +120,7 @@ func (b *Box) fill(g *departure, is *body, size int) {
 // acknowledge answers for the receiver of a segment of which nothing is left: it will
 // not. That has a meaning once the receiver has all before it.
 func (b *Box) acknowledge(g *departure, end seq.Num) {
-	if g.translation == nil {
+	if g.translation == nil || g.translation.over {
 		return
 	}
 	if got := g.conn.End(g.dir.Peer()).Received(); g.translation.maps[g.dir].ToSender(got).Less(end) {

@@ -95,6 +95,8 @@ type BoxConfig struct {
 	OnEvent func(*Event)
 	// AllEvents: also events of connections that no rule can concern.
 	AllEvents bool
+	lives     bool // of these, at least how they open, change states and close
+	quiet     bool // no events about segments
 	// OnLook is told, in order, which rules have looked at a segment, at a moment or at
 	// a connection that opens, and which predicate failed first; nil if nobody asks.
 	OnLook func(*Look)
@@ -222,7 +224,7 @@ func (b *Box) track() {
 // watching tells whether somebody wants to see segments that no rule looks at.
 func (b *Box) watching(f *flow) bool {
 	events := b.cfg.AllEvents || f != nil && len(f.moments) > 0
-	return events && b.cfg.OnEvent != nil || b.cfg.Tap != nil || b.cfg.OnLook != nil
+	return events && b.toldOfSegments() || b.cfg.Tap != nil || b.cfg.OnLook != nil
 }
 
 // passTracked forwards a packet as it came. Its segments move the endpoints
@@ -258,7 +260,7 @@ func (b *Box) segment(c *conntrack.Conn, d conntrack.Dir, f *flow, place int, s 
 	}
 	b.stats.Segments++
 	f.streams[d].note(c.End(d))
-	f.sent[d].note(j)
+	j.times = f.sent[d].note(j)
 	b.walk(j)
 	b.explain(j)
 	b.carryOut(j)
@@ -279,7 +281,7 @@ func (b *Box) walk(j *Journey) {
 	}
 	for i := range f.rules {
 		c := &f.rules[i]
-		if c.holding && b.heldBy(f, j.Dir, j.Seg, c.rule) != nil {
+		if c.holding && b.heldBy(j, c.rule) != nil {
 			break // it is swallowed below
 		}
 		if !c.selects(j) {
@@ -292,10 +294,10 @@ func (b *Box) walk(j *Journey) {
 	if len(f.held) == 0 || j.verdict == Drop || j.verdict == Hold {
 		return
 	}
-	if r := b.heldBy(f, j.Dir, j.Seg, nil); r != nil {
+	if r := b.heldBy(j, nil); r != nil {
 		b.stats.Swallowed++
 		j.lose(r, "held")
-	} else if leader := b.leaderOf(f, j.Dir); leader != 0 {
+	} else if leader := b.leaderOf(f, j.Dir, j.Conn.Ordinal()); leader != 0 {
 		w := &b.waits[leader-1]
 		j.verdict, j.hold, j.leader, j.by = Hold, w.hold, leader, w.rule
 	}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"hash/fnv"
 	"math/bits"
+	"slices"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/seq"
@@ -51,7 +53,7 @@ func (j *Journey) chanceKey(ordinal int64) uint64 {
 		place ^= j.inStream(j.Dir.Peer(), j.Seg.Ack)
 	}
 	key := scramble(uint64(ordinal)*2 + uint64(j.Dir))
-	return bits.RotateLeft64(key, 17) ^ scramble(place) ^ uint64(j.flow.sent[j.Dir].count(j))<<1
+	return bits.RotateLeft64(key, 17) ^ scramble(place) ^ uint64(j.times)<<1
 }
 
 // momentKey identifies the n-th moment of a connection for chance.
@@ -63,81 +65,74 @@ func (j *Journey) inStream(d conntrack.Dir, n seq.Num) uint64 {
 	if s := &j.flow.streams[d]; s.known {
 		return uint64(s.offset(n) + 1)
 	}
-	return uint64(relative(j.Conn.End(d), n))
+	return uint64(j.Conn.Relative(d, n))
 }
 
-// maxTracked is how many retransmitted places are remembered by direction.
-const maxTracked = 16
-
-// transmissions counts how often a place in a stream has been sent. Only what
-// is sent again needs a place here; acknowledged places make room first.
+// A transmissions counts how often each place in a stream has been sent. Only what is sent
+// again needs to be remembered.
 type transmissions struct {
-	n     uint8
-	at    [maxTracked]seq.Num
-	times [maxTracked]uint16
-	ack   seq.Num // of the last bare acknowledgment
-	acks  uint16  // how often it was repeated
-	icmp  seq.Num // quoted by the last ICMP error
-	icmps uint16  // how often that was repeated
+	resent []resent // by place
+	ack    seq.Num  // of the last bare acknowledgment
+	acks   uint32   // how often it was repeated
+	icmp   seq.Num  // quoted by the last ICMP error
+	icmps  uint32   // how often that was repeated
 }
 
-// noteICMP counts an ICMP error about a number.
-func (t *transmissions) noteICMP(quoted seq.Num) {
+// A resent place has been sent more than once.
+type resent struct {
+	at    uint64 // in the stream
+	times uint32
+}
+
+// mostResent bounds the places that are remembered: as many segments as a window of
+// 20 MiB has. Who has more under way, all of them sent again, has those on
+// the right counted anew.
+const mostResent = 1 << 14
+
+// noteICMP counts an ICMP error about a number, and tells the how manieth it is.
+func (t *transmissions) noteICMP(quoted seq.Num) uint32 {
 	if quoted != t.icmp {
 		t.icmp, t.icmps = quoted, 0
 	}
 	t.icmps++
+	return t.icmps
 }
 
-// note counts the segment in hand, once.
-func (t *transmissions) note(j *Journey) {
+// note counts the segment in hand, and tells the how manieth transmission it is, from 1.
+func (t *transmissions) note(j *Journey) uint32 {
 	s := j.Seg
-	if s.End() == s.Seq {
+	switch {
+	case s.End() == s.Seq:
 		if s.Ack != t.ack {
 			t.ack, t.acks = s.Ack, 0
 		}
 		t.acks++
-		return
+		return t.acks
+	case !j.again:
+		return 1
 	}
-	if !j.again {
-		return
+	at := j.inStream(j.Dir, s.Seq)
+	i, known := t.find(at)
+	if !known {
+		t.makeRoom(j.inStream(j.Dir, j.Conn.End(j.Dir).Unacked()))
+		i, _ = t.find(at)
+		t.resent = slices.Insert(t.resent, i, resent{at, 1})
 	}
-	una := j.Conn.End(j.Dir).Unacked()
-	free := -1
-	for i := range t.n {
-		if t.at[i] == s.Seq {
-			t.times[i]++
-			return
-		}
-		if t.at[i].Less(una) {
-			free = int(i)
-		}
-	}
-	switch {
-	case t.n < maxTracked:
-		free = int(t.n)
-		t.n++
-	case free < 0:
-		free = int(uint32(s.Seq) % maxTracked)
-	}
-	t.at[free], t.times[free] = s.Seq, 2
+	t.resent[i].times++
+	return t.resent[i].times
 }
 
-// count is the how manieth transmission the segment in hand is, from 1.
-func (t *transmissions) count(j *Journey) uint16 {
-	s := j.Seg
-	switch {
-	case j.Kinds.Has(conntrack.KindICMP):
-		return t.icmps
-	case s.End() == s.Seq:
-		return t.acks
+// find is where a place stands, or would.
+func (t *transmissions) find(at uint64) (i int, known bool) {
+	return slices.BinarySearchFunc(t.resent, at, func(r resent, at uint64) int { return cmp.Compare(r.at, at) })
+}
+
+// makeRoom forgets what has been acknowledged, before memory is taken for more places.
+func (t *transmissions) makeRoom(unacked uint64) {
+	if len(t.resent) < min(cap(t.resent), mostResent) {
+		return
 	}
-	if j.again {
-		for i := range t.n {
-			if t.at[i] == s.Seq {
-				return t.times[i]
-			}
-		}
-	}
-	return 1
+	acked, _ := t.find(unacked)
+	t.resent = slices.Delete(t.resent, 0, acked)
+	t.resent = t.resent[:min(len(t.resent), mostResent-1)]
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/engine"
@@ -110,5 +111,34 @@ func count(dropped map[bool]int, once, again bool) {
 	}
 	if again {
 		dropped[true]++
+	}
+}
+
+// However many segments are sent again, and however often, each transmission throws its own
+// dice: those that it throws where nothing else is sent again.
+func TestChanceCountsEveryTransmission(t *testing.T) {
+	const segments, times = 100, 5
+	verdicts := func(again func(i int) bool) (got [segments][]engine.Verdict) {
+		w := newWorld(engine.BoxConfig{Rules: mustParse(t, dice), Seed: 7, OnEvent: func(e *engine.Event) {
+			if e.Type == engine.EventSegment && e.Len > 0 {
+				got[e.Seq/10] = append(got[e.Seq/10], e.Verdict)
+			}
+		}})
+		w.send(handshake(0)...)
+		for range times {
+			for i := range segments {
+				if len(got[i]) == 0 || again(i) {
+					w.send(segment{from: client, flags: wire.ACK, seq: 1 + uint32(i)*10, ack: 1, size: 10})
+				}
+			}
+		}
+		return got
+	}
+	all := verdicts(func(int) bool { return true })
+	for _, one := range []int{0, 42, segments - 1} {
+		alone := verdicts(func(i int) bool { return i == one })
+		if want := alone[one]; !slices.Equal(all[one], want) {
+			t.Errorf("segment %d among many that are sent again: %v, alone: %v", one, all[one], want)
+		}
 	}
 }

@@ -182,12 +182,8 @@ func (b *Box) Heal(now time.Duration) {
 			b.endReordering(f)
 		}
 	}
-	b.releaseAll(func(*wait) bool { return true })
-	for i := range b.waits {
-		if b.waits[i].verdict == Forged {
-			b.lose(uint32(i), LossHealed)
-		}
-	}
+	b.releaseAll(every)
+	b.forgeNone(every)
 }
 
 // Mute loses everything that comes in at a device, as if the host behind it

@@ -66,8 +66,10 @@ func (b *Box) pass(j *Journey, f fate) {
 
 // passChanged is pass for a segment that leaves another than it came in.
 func (b *Box) passChanged(j *Journey, f fate) {
-	g := departure{mods: j.mods, packet: j.packet, header: b.buf.Header, side: 1 - b.side, conn: j.Conn, dir: j.Dir}
-	g.translation = j.flow.translation
+	g := departure{
+		mods: j.mods, packet: j.packet, header: b.buf.Header, side: 1 - b.side,
+		conn: j.Conn, dir: j.Dir, translation: j.flow.translation,
+	}
 	switch {
 	case j.own != nil:
 		b.passOwn(j, &g)
@@ -118,10 +120,7 @@ func (b *Box) wait(j *Journey, f fate) {
 		return
 	}
 	b.flush()
-	w := b.waitOf(&run{fate: f, mods: j.mods, conn: j.Conn, dir: j.Dir})
-	w.span = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
-	w.buf, w.from, w.to = j.takeOwn(), 0, 1
-	b.enqueue(w, f.due)
+	b.enqueue(b.waitAlone(j, f), f.due)
 }
 
 // fate is when a passing or delayed segment leaves. What passes waits all the
@@ -177,8 +176,10 @@ func (b *Box) flush() {
 
 // departRun writes a run that is edited or translated; its receiver knows of it.
 func (b *Box) departRun(r *run) {
-	g := departure{mods: r.mods, packet: &b.packet, header: b.buf.Header, side: 1 - b.side, conn: r.conn, dir: r.dir, told: true}
-	g.translation = b.translated(r.conn)
+	g := departure{
+		mods: r.mods, packet: &b.packet, header: b.buf.Header, side: 1 - b.side,
+		conn: r.conn, dir: r.dir, translation: b.translated(r.conn), told: true,
+	}
 	b.depart(&g, r.from, r.to)
 }
 

@@ -46,11 +46,11 @@ type Config struct {
 	Log      *zap.Logger // nil means none
 }
 
-// ErrStopped is what Call returns once Run has ended.
+// ErrStopped is what calls return once Run has ended.
 var ErrStopped = errors.New("the engine has stopped")
 
 // An Engine moves packets between two devices through Boxes, one for each
-// worker. Its methods may be called from any goroutine.
+// worker. Its methods may be called from any goroutine, before Run, too.
 type Engine struct {
 	cfg      Config
 	log      *zap.Logger
@@ -61,8 +61,10 @@ type Engine struct {
 	boxes    []*Box // the workers'
 
 	quit chan struct{}
-	stop func()     // closes quit, and wakes the workers so that they see it
-	mu   sync.Mutex // one halt at a time
+	stop func() // closes quit, and wakes the workers so that they see it
+
+	mu      sync.Mutex // one halt at a time
+	running bool       // Run has begun
 }
 
 // New makes an Engine; its clock starts here.
@@ -140,8 +142,12 @@ func (e *Engine) boxConfig(out Output) BoxConfig {
 }
 
 // Run moves packets until ctx ends, then it gives up what is held or delayed,
-// which is counted, and returns nil. A device that fails ends it with the cause.
+// which is counted, and returns nil. A device that fails ends it with the cause. It is
+// called once.
 func (e *Engine) Run(ctx context.Context) error {
+	e.mu.Lock()
+	e.running = true
+	e.mu.Unlock()
 	defer context.AfterFunc(ctx, e.stop)()
 	e.log.Info("running", zap.String("near", e.cfg.Devices[0].Name()), zap.String("far", e.cfg.Devices[1].Name()),
 		zap.Bool("offload", e.cfg.Devices[0].Offload()), zap.Int("workers", len(e.workers)), zap.Stringer("steering", e.steering))
@@ -192,7 +198,7 @@ func (e *Engine) Workers() int { return len(e.workers) }
 func (e *Engine) Steering() Steering { return e.steering }
 
 // Call runs f while all workers stand still between two packets, on each Box in turn, and
-// waits for it. f must not keep the Box. After Run has ended it returns ErrStopped.
+// waits for it. f must neither keep the Box nor call the Engine. After Run has ended it returns ErrStopped.
 func (e *Engine) Call(f func(b *Box, now time.Duration)) error {
 	return e.still(func(now time.Duration) {
 		for _, b := range e.boxes {
@@ -228,37 +234,53 @@ func (e *Engine) Report() []RuleReport {
 func (e *Engine) still(f func(now time.Duration)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	resume := make(chan struct{})
-	defer close(resume)
-	halts := make([]*halt, len(e.workers))
-	for i, w := range e.workers {
-		halts[i] = w.halt(resume)
+	resume, err := e.halt()
+	if err != nil {
+		return err
 	}
-	for i, w := range e.workers {
-		select {
-		case <-halts[i].stands:
-		case <-w.done:
-			return ErrStopped
-		}
-	}
+	defer resume()
 	f(e.Since())
 	return nil
 }
 
 // inspect calls f while all workers stand still, or once they have ended.
 func (e *Engine) inspect(f func()) {
-	if e.still(func(now time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if resume, err := e.halt(); err == nil {
+		defer resume()
 		for _, b := range e.boxes {
-			b.now = now // a silence lasts until now
+			b.now = e.Since() // a silence lasts until now
 		}
-		f()
-	}) == nil {
-		return
-	}
-	for _, w := range e.workers {
-		<-w.done
+	} else {
+		for _, w := range e.workers {
+			<-w.done
+		}
 	}
 	f()
+}
+
+// halt has all workers stand still until resume is called. Before Run there is nobody who
+// moves, and after it the error is ErrStopped. The caller has the lock.
+func (e *Engine) halt() (resume func(), err error) {
+	if !e.running {
+		return func() {}, nil
+	}
+	until := make(chan struct{})
+	resume = func() { close(until) }
+	halts := make([]*halt, len(e.workers))
+	for i, w := range e.workers {
+		halts[i] = w.halt(until)
+	}
+	for i, w := range e.workers {
+		select {
+		case <-halts[i].stands:
+		case <-w.done:
+			resume()
+			return nil, ErrStopped
+		}
+	}
+	return resume, nil
 }
 
 // releaseElsewhere hands a release action on to all workers but the one that did it.

@@ -148,6 +148,39 @@ func TestEngineStops(t *testing.T) {
 	})
 }
 
+// Before Run there is an Engine already that answers.
+func TestEngineAnswersBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := tunneltest.Pair(t)
+		eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{near, far}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := eng.Reload(mustParse(t, holdAll)); err != nil {
+			t.Error(err)
+		}
+		all := func(*engine.ConnView) bool { return true }
+		if conns, err := eng.Conns(all); err != nil || len(conns) != 0 {
+			t.Errorf("connections %v, %v", conns, err)
+		}
+		if n, err := eng.Act(all, mustParse(t, cutIdle).Rules[0].Actions[0]); err != nil || n != 0 {
+			t.Errorf("an action on %d connections, %v", n, err)
+		}
+		if r := eng.Report(); len(r) != 1 || eng.Stats().Segments != 0 || len(eng.Held()) != 0 {
+			t.Errorf("report %+v", r)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &rig{eng, t, [2]*tunneltest.Device{near, far}, cancel, make(chan error, 1)}
+		go func() { r.done <- eng.Run(ctx) }()
+		r.send(handshake(0)...)
+		r.send(segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 10})
+		if s := r.Stats(); s.Waiting != 1 {
+			t.Errorf("%d segments wait, want the one that the new rule holds", s.Waiting)
+		}
+		r.end()
+	})
+}
+
 // Calls from many goroutines are all served, in the worker's own time.
 func TestEngineCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

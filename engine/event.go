@@ -21,7 +21,7 @@ const (
 	EventDeliver  EventType = "deliver"  // a delayed or held segment leaves
 	EventRule     EventType = "rule"     // a rule has fired, with detail
 	EventClose    EventType = "close"    // a connection has ended or is forgotten
-	EventOverflow EventType = "overflow" // something waited too long in too long a queue
+	EventOverflow EventType = "overflow" // something cannot be kept, for too much is already
 	EventReload   EventType = "reload"   // these rules are in force: the first event, and when they change
 	EventExpect   EventType = "expect"   // an expectation was decided
 )
@@ -45,7 +45,7 @@ type Event struct {
 	From     conntrack.Dir
 	FromSide int    // the device behind which that endpoint is
 	Flags    string // letters of SFRPAUEC
-	Seq, Ack uint32 // relative to each side's ISN
+	Seq, Ack uint32 // relative to each side's ISN; numbers of an earlier incarnation, to its
 	Len      int
 	Win      int // the window field, unscaled
 	Kinds    conntrack.Kinds

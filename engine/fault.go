@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
-	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -65,6 +64,7 @@ type Journey struct {
 	packet  *wire.Packet
 	place   int        // which virtual segment of packet
 	again   bool       // covers sequence space sent before
+	times   uint32     // the how manieth transmission of its place this is, from 1
 	rule    *rule      // the one that acts
 	by      *rule      // the one that has decided its fate
 	counts  *candidate // of that rule on this connection
@@ -96,15 +96,6 @@ func (j *Journey) role() rules.Role {
 		}
 	}
 	return r
-}
-
-// relative is a number of e's sequence space counted from its ISN, or the
-// number itself while the ISN is unknown.
-func relative(e *conntrack.Endpoint, n seq.Num) uint32 {
-	if isn, ok := e.ISN(); ok {
-		return isn.Size(n)
-	}
-	return uint32(n)
 }
 
 // copySegment is the segment in hand as a packet of its own; of an ICMP error,

@@ -16,7 +16,7 @@ var _ = register("duplicate", "the segment, and copies of it later", onward, fun
 func (f *duplicateFault) Apply(j *Journey) {
 	for range f.Copies {
 		j.leaveAfter(pending{
-			buf: j.copySegment(), to: j.Dir.Peer(), after: f.After, kinds: j.Kinds, mods: j.mods, numbered: j.Conn.Ordinal(),
+			buf: j.copySegment(), to: j.Dir.Peer(), after: f.After, kinds: j.Kinds, mods: j.mods, numbered: j.box.numbering(j.Conn),
 		})
 	}
 	j.tell("duplicate", func() string { return fmt.Sprintf("%d after %v", f.Copies, f.After) })

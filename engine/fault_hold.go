@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
-	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -126,16 +125,8 @@ func (u until) ends(j *Journey, dir conntrack.Dir) bool {
 
 // holdBack keeps the segment in hand.
 func (b *Box) holdBack(j *Journey) {
-	w := wait{
-		conn: uint32(j.Conn.Index()), ordinal: j.Conn.Ordinal(), dir: j.Dir, side: b.side, rule: j.by,
-		verdict: Hold, kinds: j.Kinds, span: seq.Range{From: j.Seg.Seq, To: j.Seg.End()},
-	}
-	w.mods, w.numbered = j.mods, j.Conn.Ordinal()
-	if j.own != nil {
-		w.buf, w.from, w.to = j.takeOwn(), 0, 1
-	} else {
-		w.buf, w.from, w.to = b.share(j.place, j.place+1)
-	}
+	w := b.waitAlone(j, fate{rule: j.by, kinds: j.Kinds})
+	w.verdict = Hold
 	b.keepHeld(j, w)
 }
 
@@ -169,7 +160,7 @@ func (b *Box) unhold(f *flow, place uint32) {
 		if w.leader != place+1 {
 			continue
 		}
-		ahead := b.leaderOf(f, w.dir)
+		ahead := b.leaderOf(f, w.dir, w.ordinal)
 		if ahead == 0 || b.waits[ahead-1].arrival > w.arrival {
 			continue
 		}
@@ -209,10 +200,11 @@ func (b *Box) letGo(place uint32) {
 }
 
 // leaderOf is the held segment that everything in a direction has to stand
-// behind, as its place plus one; 0 if there is none.
-func (b *Box) leaderOf(f *flow, d conntrack.Dir) uint32 {
+// behind, as its place plus one; 0 if there is none. One of an earlier incarnation, which the
+// flow has taken over, leads only what came with it.
+func (b *Box) leaderOf(f *flow, d conntrack.Dir, conn uint64) uint32 {
 	for _, place := range f.held {
-		if w := &b.waits[place]; w.dir == d && w.leader == 0 && w.hold.Behind {
+		if w := &b.waits[place]; w.dir == d && w.ordinal == conn && w.leader == 0 && w.hold.Behind {
 			return place + 1
 		}
 	}

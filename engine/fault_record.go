@@ -83,7 +83,7 @@ func (f *replayFault) Apply(j *Journey) {
 	for i := range f.Times {
 		p := pending{buf: j.box.pool.copyOf(r.buf), to: to, after: time.Duration(i+1) * f.After, fit: f.IntoWindow}
 		if !f.IntoWindow {
-			p.numbered = r.conn
+			p.numbered = numbering{conn: r.conn} // later on it leaves as it was sent
 		}
 		j.leaveAfter(p)
 	}

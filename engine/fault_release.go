@@ -26,7 +26,7 @@ func (f *releaseFault) Check() []rules.Problem {
 
 func (f *releaseFault) Apply(j *Journey) {
 	if f.Rule == "" && f.Tag == "" {
-		j.box.releaseHeld(j.flow, func(*wait) bool { return true })
+		j.box.releaseHeld(j.flow, every)
 	} else {
 		f.release(j.box)
 		if others := j.box.totals.release; others != nil {

@@ -21,7 +21,7 @@ type reorderFault struct {
 var _ = register("reorder", "let later segments of its direction go first", terminal, func() Fault { return new(reorderFault) })
 
 func (f *reorderFault) Apply(j *Journey) {
-	if j.box.leaderOf(j.flow, j.Dir) != 0 || !j.decide(Hold) {
+	if j.box.leaderOf(j.flow, j.Dir, j.Conn.Ordinal()) != 0 || !j.decide(Hold) {
 		return // nothing overtakes what stands behind a held segment
 	}
 	j.reorder = f

@@ -16,8 +16,12 @@ import (
 // edit holds for all retransmissions, however they are cut and whether or not the
 // rule fires on them. It has to be made before later data has reached the receiver:
 // behind a rule that drops segments it may come too late.
+//
+// Edits of the length stand beside each other, in the sender's numbers, and no rule looks
+// into what another has put in: so a retransmission, which may be cut in another way and meet other
+// rules, comes out the same.
 type replaceFault struct {
-	Find string `rule:"find" doc:"what is replaced, each time that it occurs" required:"true"`
+	Find string `rule:"find" doc:"what is replaced, each time that it occurs; not in what another replace has put in" required:"true"`
 	With string `rule:"with" doc:"what by; its length may be another, nothing too" empty:"true"`
 }
 

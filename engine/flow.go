@@ -79,6 +79,9 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	for _, place := range f.held {
 		b.lose(place, LossGone)
 	}
+	if f.translation != nil {
+		f.translation.over = true
+	}
 	b.alarms.Clear(c.Index())
 	*f = flow{rules: f.rules[:0], moments: f.moments[:0], held: f.held[:0], tags: f.tags[:0]}
 	b.spareFlows = append(b.spareFlows, f)
@@ -107,7 +110,7 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 		}
 	}
 	b.explainOpen(c, b.chosen)
-	if b.watched(c) {
+	if b.followed(c) {
 		b.event(c, Event{Type: EventOpen})
 	}
 }
@@ -117,7 +120,7 @@ func (b *Box) Changed(c *conntrack.Conn, d conntrack.Dir, from, to conntrack.Sta
 	if f := b.flowOf(c); f != nil && len(f.moments) > 0 {
 		b.moved(c, f, d, from, to)
 	}
-	if b.watched(c) {
+	if b.followed(c) {
 		e := Event{Type: EventState, Endpoint: d, FromState: from, Cause: why.String()}
 		if why == conntrack.Evidence {
 			e.Type = EventDesync
@@ -131,7 +134,7 @@ func (b *Box) Closed(c *conntrack.Conn, why conntrack.Reason) {
 	if f := b.flowOf(c); f != nil && !ended(c) {
 		f.witness(c, b.now)
 	}
-	if b.watched(c) {
+	if b.followed(c) {
 		b.event(c, Event{Type: EventClose, Reason: why.String()})
 	}
 }
@@ -222,16 +225,16 @@ func (f *flow) carry() (kept []candidate) {
 	return kept
 }
 
-// heldBy is the rule that holds back sequence space which a segment repeats,
+// heldBy is the rule that holds back sequence space which the segment in hand repeats,
 // only the rule r if it is not nil; nil if none does.
-func (b *Box) heldBy(f *flow, d conntrack.Dir, s *conntrack.Segment, r *rule) *rule {
-	if s.End() == s.Seq {
+func (b *Box) heldBy(j *Journey, r *rule) *rule {
+	span := seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
+	if span.Len() == 0 {
 		return nil
 	}
-	span := seq.Range{From: s.Seq, To: s.End()}
-	for _, place := range f.held {
+	for _, place := range j.flow.held {
 		w := &b.waits[place]
-		if w.dir == d && (r == nil || w.rule == r) && w.span.Overlaps(span) {
+		if w.dir == j.Dir && w.ordinal == j.Conn.Ordinal() && (r == nil || w.rule == r) && w.span.Overlaps(span) {
 			return w.rule
 		}
 	}

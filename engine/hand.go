@@ -70,16 +70,25 @@ func (b *Box) settleGone() {
 			f.lost = loss{}
 		}
 	}
-	b.releaseAll(func(w *wait) bool { return !inForce[w.rule] })
+	over := func(w *wait) bool { return !inForce[w.rule] }
+	b.releaseAll(over)
+	b.forgeNone(over)
+}
+
+// forgeNone gives up what was to be forged later and is meant.
+func (b *Box) forgeNone(meant func(*wait) bool) {
 	for i := range b.waits {
-		if w := &b.waits[i]; w.verdict == Forged && !inForce[w.rule] {
+		if w := &b.waits[i]; w.verdict == Forged && meant(w) {
 			b.lose(uint32(i), LossHealed)
 		}
 	}
 }
 
+// every means all that waits.
+func every(*wait) bool { return true }
+
 // ReleaseAll lets go everything that is held.
 func (b *Box) ReleaseAll(now time.Duration) {
 	b.now = now
-	b.releaseAll(func(*wait) bool { return true })
+	b.releaseAll(every)
 }

@@ -62,7 +62,7 @@ func (b *Box) judgeICMP(e *wire.ICMP, c *conntrack.Conn, to conntrack.Dir) {
 		Now: b.now, Conn: c, Dir: to.Peer(), Seg: &b.seg, Kinds: conntrack.KindsOf(conntrack.KindICMP),
 		Idle: b.now - c.LastSeen(), box: b, flow: f, packet: &b.packet, fired: j.fired[:0],
 	}
-	f.sent[j.Dir].noteICMP(e.Seq)
+	j.times = f.sent[j.Dir].noteICMP(e.Seq)
 	b.walk(j)
 	b.explain(j)
 	b.carryOutICMP(j, e)
@@ -138,7 +138,7 @@ func (b *Box) describeICMP(t EventType, c *conntrack.Conn, to conntrack.Dir, e *
 	from := to.Peer()
 	return Event{
 		Type: t, From: from, FromSide: c.Side(from), Kinds: conntrack.KindsOf(conntrack.KindICMP),
-		Seq: relative(c.End(to), e.Seq), Detail: errorName(e),
+		Seq: c.Relative(to, e.Seq), Detail: errorName(e),
 	}
 }
 

@@ -9,18 +9,16 @@ import (
 
 // pending is what a fault lets leave besides the segment itself.
 type pending struct {
-	buf   *Buf  // a packet, or
-	maker maker // what makes it when it leaves, towards
-	to    conntrack.Dir
-	after time.Duration
-	late  time.Duration // the same, if the segment in hand is dropped
-	fit   bool          // move its numbers to where its receiver waits, as it leaves
-	mods  mods          // of a copy
-	rule  *rule
-	// numbered is the ordinal of the connection whose sender has given buf its numbers; 0: they are
-	// its receiver's.
-	numbered uint64
-	kinds    conntrack.Kinds // of a copy; what is forged is known by its flags
+	buf      *Buf  // a packet, or
+	maker    maker // what makes it when it leaves, towards
+	to       conntrack.Dir
+	after    time.Duration
+	late     time.Duration // the same, if the segment in hand is dropped
+	fit      bool          // move its numbers to where its receiver waits, as it leaves
+	mods     mods          // of a copy
+	rule     *rule
+	numbered numbering       // of a copy
+	kinds    conntrack.Kinds // the same; what is forged is known by its flags
 }
 
 // A maker forges a packet at the moment it leaves, when the numbers of its
@@ -53,9 +51,9 @@ func (b *Box) leave(w wait) {
 		b.fitIntoWindow(p, c, d.Peer())
 	}
 	b.gone = w
-	g := departure{mods: w.mods, packet: p, header: h, side: 1 - w.side, conn: c, dir: d, wait: &b.gone}
-	if c != nil && c.Ordinal() == w.numbered {
-		g.translation = b.translated(c)
+	g := departure{
+		mods: w.mods, packet: p, header: h, side: 1 - w.side,
+		conn: c, dir: d, translation: b.translationFor(w.numbered, c), wait: &b.gone,
 	}
 	if !b.departAfterWait(&g) {
 		return

@@ -2,31 +2,47 @@ package engine
 
 import "time"
 
+// A Scope is how much somebody wants to hear.
+type Scope uint8
+
+// The scopes. Each has what stands before it.
+const (
+	// Nothing is for who listens no longer.
+	Nothing Scope = iota
+	// Lives: how all connections open, change their states and close; what rules do; and
+	// when they change. It takes nothing away from the speed of segments.
+	Lives
+	// Selected: segments of connections that a rule can concern.
+	Selected
+	// Everything: segments of the others, too.
+	Everything
+)
+
 // Listen lets tell hear of what happens from now on, besides Config.OnEvent and on its
-// terms; nil ends that. With all it hears of connections that no rule can concern,
-// too. There is one listener at a time.
-func (e *Engine) Listen(tell func(*Event), all bool) error {
+// terms; Nothing ends that. There is one listener at a time.
+func (e *Engine) Listen(tell func(*Event), s Scope) error {
 	return e.still(func(time.Duration) {
 		for _, b := range e.boxes {
-			b.cfg.OnEvent = e.joined(tell, all)
-			b.cfg.AllEvents = e.cfg.AllEvents || all && tell != nil
+			b.cfg.OnEvent = e.joined(tell, s)
+			b.cfg.AllEvents = e.cfg.AllEvents || s == Everything
+			b.cfg.lives = s >= Lives
+			b.cfg.quiet = s < Selected && e.cfg.OnEvent == nil
 		}
 	})
 }
 
 // joined is what tells both Config.OnEvent and tell, and the former no more than it
 // has asked for.
-func (e *Engine) joined(tell func(*Event), all bool) func(*Event) {
+func (e *Engine) joined(tell func(*Event), s Scope) func(*Event) {
 	own := e.cfg.OnEvent
 	switch {
-	case tell == nil:
+	case s == Nothing:
 		return own
 	case own == nil:
 		return tell
 	}
-	everything := e.cfg.AllEvents || !all
 	return func(ev *Event) {
-		if everything || ev.Conn == 0 || ev.Selected {
+		if e.cfg.AllEvents || ev.Conn == 0 || ev.Selected {
 			own(ev)
 		}
 		tell(ev)

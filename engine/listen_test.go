@@ -37,15 +37,16 @@ func TestListen(t *testing.T) {
 		go func() { r.done <- eng.Run(ctx) }()
 		for i, step := range []struct {
 			tell       func(*engine.Event)
-			all        bool
+			scope      engine.Scope
 			own, heard int // connections that have been told of by then
 		}{
-			{nil, false, 1, 0},
-			{heard.Record, false, 2, 1},
-			{heard.Record, true, 3, 3},
-			{nil, true, 4, 3},
+			{nil, engine.Nothing, 1, 0},
+			{heard.Record, engine.Lives, 2, 2},
+			{heard.Record, engine.Selected, 3, 4},
+			{heard.Record, engine.Everything, 4, 6},
+			{nil, engine.Nothing, 5, 6},
 		} {
-			if err := r.Listen(step.tell, step.all); err != nil {
+			if err := r.Listen(step.tell, step.scope); err != nil {
 				t.Fatal(err)
 			}
 			r.send(handshake(uint16(41000 + i))...) // that the rule can concern
@@ -53,6 +54,41 @@ func TestListen(t *testing.T) {
 			if opened(&own) != step.own || opened(&heard) != step.heard {
 				t.Errorf("%d and %d connections were told of, want %d and %d", opened(&own), opened(&heard), step.own, step.heard)
 			}
+		}
+		r.end()
+	})
+}
+
+// Who wants to hear of lives is told what rules do and which states connections are in, but of
+// no segment: those that no rule can concern are forwarded as they come.
+func TestListenToLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := tunneltest.Pair(t)
+		eng, err := engine.New(engine.Config{
+			Devices: [2]tunnel.Device{near, far},
+			Rules:   mustParse(t, "[[rule]]\nmatch = { client = \"10.77.1.1:41000\", segment = \"syn\" }\naction = { tag = \"x\" }"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &rig{eng, t, [2]*tunneltest.Device{near, far}, cancel, make(chan error, 1)}
+		go func() { r.done <- eng.Run(ctx) }()
+		var heard engine.Recorder
+		if err := r.Listen(heard.Record, engine.Lives); err != nil {
+			t.Fatal(err)
+		}
+		r.send(handshake(41000)...)
+		r.send(handshake(42000)...)
+		n := map[engine.EventType]int{}
+		for _, e := range heard.Events() {
+			n[e.Type]++
+		}
+		if n[engine.EventOpen] != 2 || n[engine.EventState] == 0 || n[engine.EventRule] != 1 || n[engine.EventSegment] != 0 {
+			t.Errorf("heard of %v", n)
+		}
+		if whole := eng.Stats().Whole; whole != 3 {
+			t.Errorf("%d packets were forwarded as they came, want those of the second handshake", whole)
 		}
 		r.end()
 	})

@@ -5,22 +5,23 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
-	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // since is a time on the box's clock as events carry it.
 func (b *Box) since(now time.Duration) time.Duration { return now - b.start }
 
-// watched tells whether events about a connection are wanted.
+// toldOfSegments tells whether anybody wants events about segments.
+func (b *Box) toldOfSegments() bool { return b.cfg.OnEvent != nil && !b.cfg.quiet }
+
+// watched tells whether events about a connection's segments are wanted.
 func (b *Box) watched(c *conntrack.Conn) bool {
-	if b.cfg.OnEvent == nil {
-		return false
-	}
-	if b.cfg.AllEvents {
-		return true
-	}
-	return b.flowOf(c).selected()
+	return b.toldOfSegments() && (b.cfg.AllEvents || b.flowOf(c).selected())
+}
+
+// followed tells whether it is wanted how a connection opens, changes its states and closes.
+func (b *Box) followed(c *conntrack.Conn) bool {
+	return b.cfg.OnEvent != nil && (b.cfg.lives || b.cfg.AllEvents || b.flowOf(c).selected())
 }
 
 // selected tells that a rule can concern the flow's connection, or that a fault has left
@@ -101,10 +102,10 @@ func (b *Box) editedEvent(g *departure, s *conntrack.Segment) {
 func (b *Box) describe(t EventType, c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) Event {
 	e := Event{
 		Type: t, From: d, FromSide: c.Side(d), Flags: b.flags.name(s.Flags),
-		Seq: relative(c.End(d), s.Seq), Len: int(s.Len), Win: int(s.Window),
+		Seq: c.Relative(d, s.Seq), Len: int(s.Len), Win: int(s.Window),
 	}
 	if s.Flags.Has(wire.ACK) {
-		e.Ack = relativeToSeen(c, d.Peer(), s.Ack)
+		e.Ack = c.RelativeSeen(d.Peer(), s.Ack)
 	}
 	return e
 }
@@ -112,20 +113,11 @@ func (b *Box) describe(t EventType, c *conntrack.Conn, d conntrack.Dir, s *connt
 // describeArrival is the event of a segment as its receiver gets it.
 func (b *Box) describeArrival(c *conntrack.Conn, d conntrack.Dir, s *conntrack.Segment) Event {
 	e := b.describe(EventDeliver, c, d, s)
-	e.Seq = relativeToSeen(c, d, s.Seq)
+	e.Seq = c.RelativeSeen(d, s.Seq)
 	if s.Flags.Has(wire.ACK) {
-		e.Ack = relative(c.End(d.Peer()), s.Ack)
+		e.Ack = c.Relative(d.Peer(), s.Ack)
 	}
 	return e
-}
-
-// relativeToSeen is a number of d's sequence space, as its peer has it, counted from
-// the ISN that the peer has got.
-func relativeToSeen(c *conntrack.Conn, d conntrack.Dir, n seq.Num) uint32 {
-	if isn, ok := c.SeenISN(d); ok {
-		return isn.Size(n)
-	}
-	return uint32(n)
 }
 
 // flagNames keeps the words for flags, so that telling allocates nothing.

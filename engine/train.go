@@ -40,7 +40,7 @@ func (b *Box) train(c *conntrack.Conn, d conntrack.Dir, f *flow) int {
 }
 
 // listened tells whether anybody is told of segments one by one.
-func (b *Box) listened() bool { return b.cfg.OnEvent != nil || b.cfg.Tap != nil || b.cfg.OnLook != nil }
+func (b *Box) listened() bool { return b.toldOfSegments() || b.cfg.Tap != nil || b.cfg.OnLook != nil }
 
 // leaveTrain does what Box.segment does for each segment that passes.
 func (b *Box) leaveTrain(j *Journey, n int, size uint32) {

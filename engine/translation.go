@@ -16,6 +16,42 @@ type translation struct {
 	stamps [2]uint32    // what is added to its timestamps
 	moved  []moved      // shifts that have been made
 	stuck  [2]stuck
+	client int  // the device behind which the client is
+	over   bool // its connection has gone: it is for what is late from there
+}
+
+// A numbering says whose numbers a packet that waits has: those of their senders on a
+// connection. The zero numbering is for what has its receiver's.
+type numbering struct {
+	conn uint64       // its ordinal; 0: none
+	then *translation // that the connection had when the packet came in, nil if none
+}
+
+// numbering is that of a packet that has come in on a connection.
+func (b *Box) numbering(c *conntrack.Conn) numbering { return numbering{c.Ordinal(), b.translated(c)} }
+
+// translationFor is the translation of a packet that leaves into a connection, nil if
+// its numbers stay. What is late from an earlier incarnation has the numbers that it would have
+// had there.
+func (b *Box) translationFor(n numbering, c *conntrack.Conn) *translation {
+	switch {
+	case c == nil:
+		return nil
+	case n.conn == c.Ordinal():
+		return b.translated(c)
+	case n.then != nil:
+		n.then.turnTo(c)
+	}
+	return n.then
+}
+
+// turnTo names the directions as a later incarnation does, which the other endpoint may have opened.
+func (t *translation) turnTo(c *conntrack.Conn) {
+	if client := c.Side(conntrack.FromClient); client != t.client {
+		t.client = client
+		t.maps[0], t.maps[1] = t.maps[1], t.maps[0]
+		t.stamps[0], t.stamps[1] = t.stamps[1], t.stamps[0]
+	}
 }
 
 // moved names a shift: which is made once, however often its rule fires.
@@ -41,7 +77,7 @@ func (b *Box) translationOf(c *conntrack.Conn) *translation {
 		f = b.newFlow(c)
 	}
 	if f.translation == nil {
-		f.translation = new(translation)
+		f.translation = &translation{client: c.Side(conntrack.FromClient)}
 	}
 	return f.translation
 }
@@ -76,7 +112,9 @@ func (t *translation) number(p *wire.Packet, d conntrack.Dir, got seq.Num) {
 		ack := p.Ack()
 		p.SetAck(back.ToSender(ack))
 		p.MapSACK(back.Block)
-		back.Acked(seq.Min(ack, got))
+		if !t.over {
+			back.Acked(seq.Min(ack, got))
+		}
 	}
 	if t.stamps[0]|t.stamps[1] == 0 {
 		return

@@ -22,6 +22,8 @@ type ConnView struct {
 	Idle        time.Duration // since an endpoint has last sent one
 	Lost        [2]bool       // a black hole takes what this endpoint sends
 	Held        int           // how many segments are held
+	Sent        [2]uint64     // bytes of this endpoint's stream that it has sent; see conntrack.Conn.Bytes
+	Delivered   [2]uint64     // bytes of it that its peer has received
 	Tags        []string
 	Rules       []string // that can concern it
 
@@ -74,6 +76,9 @@ func (b *Box) connView(c *conntrack.Conn, now time.Duration) ConnView {
 		Conn: b.ordinal(c), Incarnation: c.Incarnation(), Client: c.Client(), Server: c.Server(),
 		ClientState: c.State(conntrack.FromClient), ServerState: c.State(conntrack.FromServer),
 		PickedUp: c.PickedUp(), Age: now - c.Opened(), Idle: now - c.LastSeen(),
+	}
+	for d := range v.Sent {
+		v.Sent[d], v.Delivered[d] = c.Bytes(conntrack.Dir(d))
 	}
 	if f := b.flowOf(c); f != nil {
 		v.box, v.flow = b, f

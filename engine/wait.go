@@ -11,29 +11,28 @@ import (
 // A wait is a packet that is held or delayed: one segment, or several that met
 // one fate.
 type wait struct {
-	buf     *Buf // a packet of which the virtual segments [from, to) wait
-	from    int
-	to      int
-	conn    uint32
-	ordinal uint64
-	dir     conntrack.Dir
-	side    int // where it came in
-	rule    *rule
-	arrival uint64
-	hold    *holdFault // nil: delayed
-	ahead   int        // how many later segments have to leave first; see reorder
-	leader  uint32     // place + 1 of the held segment that it stands behind, its own as it goes; 0: none
-	ticket  uint32     // tells tickets for this wait from those for others in its place
-	span    seq.Range  // the sequence space it occupies
-	verdict Verdict
-	kinds   conntrack.Kinds
-	maker   maker // makes the packet when it is due, in place of buf
-	target  conntrack.Dir
-	raw     bool // not a segment of a connection
-	fit     bool // see pending
-	mods    mods
-	// numbered is the ordinal of the connection whose sender has given it its numbers; see pending.
-	numbered uint64
+	buf      *Buf // a packet of which the virtual segments [from, to) wait
+	from     int
+	to       int
+	conn     uint32
+	ordinal  uint64
+	dir      conntrack.Dir
+	side     int // where it came in
+	rule     *rule
+	arrival  uint64
+	hold     *holdFault // nil: delayed
+	ahead    int        // how many later segments have to leave first; see reorder
+	leader   uint32     // place + 1 of the held segment that it stands behind, its own as it goes; 0: none
+	ticket   uint32     // tells tickets for this wait from those for others in its place
+	span     seq.Range  // the sequence space it occupies
+	verdict  Verdict
+	kinds    conntrack.Kinds
+	maker    maker // makes the packet when it is due, in place of buf
+	target   conntrack.Dir
+	raw      bool // not a segment of a connection
+	fit      bool // see pending
+	mods     mods
+	numbered numbering
 }
 
 // A ticket calls a wait as long as that is there.
@@ -68,8 +67,20 @@ func (b *Box) putAside(r *run) {
 func (b *Box) waitOf(r *run) wait {
 	return wait{
 		conn: uint32(r.conn.Index()), ordinal: r.conn.Ordinal(), dir: r.dir, side: b.side,
-		rule: r.rule, verdict: Delay, kinds: r.kinds, mods: r.mods, numbered: r.conn.Ordinal(),
+		rule: r.rule, verdict: Delay, kinds: r.kinds, mods: r.mods, numbered: b.numbering(r.conn),
 	}
+}
+
+// waitAlone is a wait for the segment in hand, which has met a fate of its own.
+func (b *Box) waitAlone(j *Journey, f fate) wait {
+	w := b.waitOf(&run{fate: f, mods: j.mods, conn: j.Conn, dir: j.Dir})
+	w.span = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
+	if j.own != nil {
+		w.buf, w.from, w.to = j.takeOwn(), 0, 1
+	} else {
+		w.buf, w.from, w.to = b.share(j.place, j.place+1)
+	}
+	return w
 }
 
 // share gives the virtual segments [from, to) of the packet in hand to somebody
@@ -146,24 +157,42 @@ func (b *Box) Next() (at time.Duration, ok bool) {
 // waits for a time. Unlike Next it leaves the timers of connections out.
 func (b *Box) NextEmission() (at time.Duration, ok bool) { return b.queue.Next() }
 
-// maxExpire bounds the timers of connections that run out in one step.
-const maxExpire = 256
+// How much Advance does at most before packets have their turn: moments of connections,
+// at each of which rules may act, and timers of connections that run out.
+const (
+	maxMoments = 16
+	maxExpire  = 256
+)
 
-// Advance lets out what is due, and the timers of connections run out.
+// Advance lets out what is due, and has the rules act whose moments have come, in the order of
+// their times; then the timers of connections run out. Where very many moments or
+// timers are due it leaves some to the next call: there is more to do as long as Next is not
+// after now.
 func (b *Box) Advance(now time.Duration) {
 	b.now = now
-	for {
-		due, _ := b.queue.Next()
-		place, ok := b.queue.Pop(now)
-		if !ok {
-			break
+	for moments := 0; ; {
+		due, waits := b.queue.Next()
+		at, rings := b.alarms.Next()
+		waits, rings = waits && due <= now, rings && at <= now && moments < maxMoments
+		switch {
+		case rings && (!waits || at < due):
+			b.ring()
+			moments++
+		case waits:
+			b.letOut(due)
+		default:
+			b.table.Expire(now, maxExpire)
+			return
 		}
-		b.stats.Lateness.note(now - due)
-		b.expired(uint32(place))
-		b.settleOwed()
 	}
-	b.ring(now)
-	b.table.Expire(now, maxExpire)
+}
+
+// letOut ends the wait that is due first.
+func (b *Box) letOut(due time.Duration) {
+	place, _ := b.queue.Pop(due)
+	b.stats.Lateness.note(b.now - due)
+	b.expired(uint32(place))
+	b.settleOwed()
 }
 
 // expired: the due time of a delayed segment, or the timeout of a held one.

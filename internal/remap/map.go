@@ -100,10 +100,10 @@ func (m *Map) PutFIN(at seq.Num) bool {
 	return true
 }
 
-// FIN is the sender's number before which a FIN was put.
-func (m *Map) FIN() (at seq.Num, ok bool) {
+// FIN is the number under which the receiver knows a FIN that was put in.
+func (m *Map) FIN() (n seq.Num, ok bool) {
 	if i := slices.IndexFunc(m.edits, func(e edit) bool { return e.fin() }); i >= 0 {
-		return m.edits[i].at, true
+		return m.edits[i].first(), true
 	}
 	return 0, false
 }

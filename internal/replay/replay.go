@@ -136,10 +136,10 @@ func (p *player) take(packet *capture.Packet) {
 
 // advance lets happen what is due up to now, each thing at its own time.
 func (p *player) advance(now time.Duration) {
-	for next, ok := p.box.Next(); ok && next < now; next, ok = p.box.Next() {
+	p.report.Span = now
+	for next, ok := p.box.Next(); ok && next <= now; next, ok = p.box.Next() {
 		p.box.Advance(next)
 	}
-	p.report.Span = now
 	p.box.Advance(now)
 }
 
