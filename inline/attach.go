@@ -30,7 +30,10 @@ const (
 // rules lead nowhere, and packets take their old way; Sweep clears up the rest.
 func Attach(ns *netns.NS, ports []Ports, c tunnel.Config) (*Way, error) {
 	w := &Way{setup: newSetup(ns)}
-	err := w.setup.begin()
+	err := CheckAttach(ns)
+	if err == nil {
+		err = w.setup.begin()
+	}
 	if err == nil {
 		err = w.attach(ns, ports, c)
 	}
@@ -52,6 +55,7 @@ func (p Ports) String() string {
 }
 
 func (w *Way) attach(ns *netns.NS, ports []Ports, c tunnel.Config) error {
+	c = sized(c, ns.LargestMTU())
 	for i, name := range []string{outerName, localName} {
 		c.Name = name
 		if err := w.open(ns, i, c); err != nil {
@@ -80,7 +84,8 @@ func (w *Way) attach(ns *netns.NS, ports []Ports, c tunnel.Config) error {
 }
 
 // attachSysctls lets the namespace forward between its devices, and take back from
-// ours what it has sent itself.
+// ours what it has sent itself. What comes in by the local device is for a firewall to judge as
+// before: what goes in or out by the outer one, it will judge there, or has judged already.
 //
 // With early demux a packet of a known socket is bound to it before it is routed, and
 // is dropped when it is then forwarded to us (measured): the handshake would pass and
@@ -93,6 +98,9 @@ func (w *Way) attachSysctls(v6 bool) error {
 		}
 	}
 	if err := w.setup.forwarding(v6); err != nil {
+		return err
+	}
+	if err := w.setup.admit(netns.Forwarded, outerName); err != nil {
 		return err
 	}
 	for _, d := range w.devices {
@@ -108,28 +116,49 @@ func (w *Way) attachSysctls(v6 bool) error {
 // attachRoutes leads the ports through our devices. The table of local addresses,
 // which comes first by default, has to come after the rules for what arrives here.
 func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
+	if v6 {
+		if err := errors.Join(enableIPv6(ns, outerName), enableIPv6(ns, localName)); err != nil {
+			return err
+		}
+	}
 	if err := ns.DefaultRoute(v6, outerName, outerTable); err != nil {
 		return err
 	}
 	if err := ns.DefaultRoute(v6, localName, localTable); err != nil {
 		return err
 	}
-	for _, r := range attachRules(ports, v6) {
-		if err := w.setup.addRule(r); err != nil {
+	for _, table := range []int{outerTable, localTable} { // whose record is gone with its container
+		if err := ns.DelRulesTo(table, v6); err != nil {
 			return err
 		}
+	}
+	first, err := ns.HasRule(v6, 0, netns.TableLocal)
+	if err != nil {
+		return err
+	}
+	for i, r := range attachRules(ports, v6) {
+		there, err := w.setup.addRule(r)
+		if err != nil {
+			return err
+		}
+		first = first || i == 0 && there // one of us has moved it, and left it so
+	}
+	if !first {
+		return nil // somebody else has moved it, behind rules that go on being the first
 	}
 	return w.setup.delRule(netns.Rule{V6: v6, Priority: 0, Table: netns.TableLocal})
 }
 
+// behindOurs is the priority of the local table while we are there, behind our rules.
+const behindOurs = 100
+
 // attachRules are the rules of one family, in the order in which they are added: what
-// leaves our devices goes its old way, and only then others are led to them.
+// leaves our devices goes its old way, by whatever rules there are behind ours, and only then
+// others are led to them.
 func attachRules(ports []Ports, v6 bool) (rules []netns.Rule) {
-	rules = append(rules, netns.Rule{V6: v6, Priority: 100, Table: netns.TableLocal})
+	rules = append(rules, netns.Rule{V6: v6, Priority: behindOurs, Table: netns.TableLocal})
 	for _, dev := range []string{outerName, localName} {
-		for i, table := range []int{netns.TableLocal, netns.TableMain, netns.TableDefault, 0} {
-			rules = append(rules, netns.Rule{V6: v6, Priority: 40 + i, IIF: dev, Table: table})
-		}
+		rules = append(rules, netns.Rule{V6: v6, Priority: 40, IIF: dev, Goto: behindOurs})
 	}
 	rules = append(rules, netns.Rule{V6: v6, Priority: 49, IIF: "lo", Table: netns.TableLocal})
 	for _, p := range ports {
@@ -151,4 +180,13 @@ func attachRules(ports []Ports, v6 bool) (rules []netns.Rule) {
 func hasIPv6(ns *netns.NS) bool {
 	off, err := ns.SysctlGet("net.ipv6.conf.all.disable_ipv6")
 	return err == nil && off == "0"
+}
+
+// enableIPv6 has a device of ours do IPv6 where devices do not by default.
+func enableIPv6(ns *netns.NS, dev string) error {
+	key := "net/ipv6/conf/" + dev + "/disable_ipv6"
+	if off, err := ns.SysctlGet(key); err != nil || off == "0" {
+		return err
+	}
+	return ns.Sysctl(key, "0")
 }

@@ -86,3 +86,37 @@ func testAttach(t *testing.T, family int, atClient bool) {
 }
 
 func others(e *engine.Engine) any { return e.Stats().Others }
+
+// What leaves the devices goes by the rules that a host with several ways out has, and who has moved
+// the table of local addresses finds it where it was.
+func TestAttachAmongRulesOfOthers(t *testing.T) {
+	for family, name := range []string{"IPv4", "IPv6"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, family)
+			far := netip.MustParseAddr([]string{"10.80.0.1", "fd80::1"}[family]) // only table 77 leads there
+			must(t, p.client.AddAddr("eth0", single(far)))
+			v6, table := family == 1, 77
+			must(t, p.server.DefaultRoute(v6, "eth0", table))
+			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 200, Table: table}))
+			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 150, Table: netns.TableLocal}))
+			must(t, p.server.DelRule(netns.Rule{V6: v6, Table: netns.TableLocal}))
+			before := nstest.Face(t, p.server)
+			t.Run("attached", func(t *testing.T) {
+				w, err := Attach(p.server, service, tunnel.Config{})
+				must(t, err)
+				t.Cleanup(func() { must(t, w.Close()) })
+				e := run(t, w, "")
+				var c *net.TCPConn
+				must(t, p.client.Do(func() (err error) {
+					c, err = net.DialTCP("tcp", &net.TCPAddr{IP: far.AsSlice()}, p.listener.Addr().(*net.TCPAddr))
+					return err
+				}))
+				exchange(t, patiently(t, c), accept(t, p.listener), "opened through the box")
+				if e.Stats().Segments == 0 {
+					t.Error("the box saw nothing")
+				}
+			})
+			nstest.SameFace(t, p.server, before)
+		})
+	}
+}

@@ -23,7 +23,7 @@ const (
 //
 //	command ── mangle0 ── box ── manglex0 ── host ──► masqueraded, elsewhere
 //	10.78.0.2                    10.78.0.1   │
-//	                                         └──────► 127.0.0.1: what listens on the host's loopback
+//	                                         └──────► 127.0.0.1, ::1: what listens on the host's loopback
 //
 // If the process is killed, the devices and the table of nftables vanish with it.
 type Cell struct {
@@ -78,6 +78,7 @@ func (c *Cell) begin(config tunnel.Config, names *Names) (err error) {
 	if err := c.quiet(); err != nil {
 		return err
 	}
+	config = sized(config, c.host.DefaultMTU())
 	config.Name = innerName
 	if err := c.open(c.ns, 0, config); err != nil {
 		return err
@@ -97,7 +98,11 @@ func (c *Cell) begin(config tunnel.Config, names *Names) (err error) {
 	if err := c.addresses(); err != nil {
 		return err
 	}
-	return c.connect(names.in(c.Gateway(false)))
+	gateway6 := netip.Addr{}
+	if c.hasIPv6() {
+		gateway6 = c.Gateway(true)
+	}
+	return c.connect(names.in(c.Gateway(false), gateway6))
 }
 
 // quiet keeps the namespace from sending anything that the command does not send.
@@ -125,11 +130,18 @@ func (c *Cell) number() error {
 	return nil
 }
 
+func (c *Cell) hasIPv6() bool { return hasIPv6(c.host) && hasIPv6(c.ns) }
+
 // addresses gives both devices theirs, and the command a way to everywhere.
 func (c *Cell) addresses() error {
 	for _, v6 := range []bool{false, true} {
-		if v6 && !(hasIPv6(c.host) && hasIPv6(c.ns)) {
+		if v6 && !c.hasIPv6() {
 			continue
+		}
+		if v6 {
+			if err := errors.Join(enableIPv6(c.ns, innerName), enableIPv6(c.host, c.devices[1].Name())); err != nil {
+				return err
+			}
 		}
 		bits := c.net(v6).Bits()
 		if err := c.ns.AddAddr(innerName, netip.PrefixFrom(c.Address(v6), bits)); err != nil {
@@ -151,23 +163,43 @@ func (c *Cell) addresses() error {
 // connect lets packets of the cell out into the world, and those to the gateway to what
 // listens on the host's loopback, its resolver first.
 func (c *Cell) connect(resolver netip.Addr) error {
-	v6 := hasIPv6(c.host) && c.host.HasDefaultRoute(true)
-	if err := c.setup.forwarding(v6); err != nil {
+	v6, dev := c.hasIPv6(), c.devices[1].Name()
+	if err := c.setup.forwarding(v6 && c.host.HasDefaultRoute(true)); err != nil {
 		return err
 	}
-	dev := c.devices[1].Name()
+	for _, h := range []netns.Hook{netns.Forwarded, netns.Delivered} {
+		if err := c.setup.admit(h, dev); err != nil {
+			return err
+		}
+	}
 	if err := c.setup.ownSysctl(dev, "route_localnet=1"); err != nil {
 		return err
 	}
-	inside := netns.PacketRule{
-		Hook: netns.Arriving, In: dev, Dst: single(c.Gateway(false)), Do: netns.Redirect, To: netip.AddrPortFrom(loopback4, 0),
-	}
-	rules := c.dns(inside, resolver)
-	rules = append(rules, inside, netns.PacketRule{Hook: netns.Leaving, Src: c.net(false), NotTo: dev, Do: netns.Masquerade})
+	rules := append(c.dns(c.toLoopback(false), resolver), c.toLoopback(false), c.masquerade(false))
 	if v6 {
-		rules = append(rules, netns.PacketRule{Hook: netns.Leaving, Src: c.net(true), NotTo: dev, Do: netns.Masquerade})
+		if err := c.host.AddLocalRoute(netip.IPv6Loopback(), dev); err != nil {
+			return err
+		}
+		rules = append(rules, c.toLoopback(true), c.masquerade(true))
 	}
 	return c.setup.translate("cell", rules...)
+}
+
+// toLoopback leads what comes to the gateway to the host's loopback.
+func (c *Cell) toLoopback(v6 bool) netns.PacketRule {
+	to := loopback4
+	if v6 {
+		to = netip.IPv6Loopback()
+	}
+	return netns.PacketRule{
+		Hook: netns.Arriving, In: c.devices[1].Name(), Dst: single(c.Gateway(v6)),
+		Do: netns.Redirect, To: netip.AddrPortFrom(to, 0),
+	}
+}
+
+// masquerade has what goes elsewhere go there in the host's name.
+func (c *Cell) masquerade(v6 bool) netns.PacketRule {
+	return netns.PacketRule{Hook: netns.Leaving, Src: c.net(v6), NotTo: c.devices[1].Name(), Do: netns.Masquerade}
 }
 
 // dns leads questions that are sent to the gateway to the host's resolver.
@@ -182,5 +214,3 @@ func (c *Cell) dns(inside netns.PacketRule, resolver netip.Addr) (rules []netns.
 	}
 	return rules
 }
-
-var loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})

@@ -42,12 +42,12 @@ func TestCell(t *testing.T) {
 			}
 		}
 		l := nstest.Listen(t, host, "127.0.0.1:80")
-		l6 := nstest.Listen(t, host, "[::]:81")
+		l6 := nstest.Listen(t, host, "[::1]:81")
 		for _, c := range cells {
 			near := dial(t, c.NS(), netip.AddrPortFrom(c.Gateway(false), 80))
 			exchange(t, near, accept(t, l), "the host's loopback")
 			near = dial(t, c.NS(), netip.AddrPortFrom(c.Gateway(true), 81))
-			exchange(t, near, accept(t, l6), "the host")
+			exchange(t, near, accept(t, l6), "its loopback in IPv6")
 		}
 	})
 	nstest.SameFace(t, host, before)
@@ -105,19 +105,9 @@ func TestOnlyOurs(t *testing.T) {
 	nstest.Gateway(t, left, "eth0")
 	nstest.Gateway(t, right, "eth1")
 	must(t, host.Sysctl("net.ipv4.conf.all.proxy_arp", "1"))
-	address := netip.AddrPortFrom(of4, 80).String()
-	nstest.Listen(t, right, address)
-	forwarded := func(patience time.Duration) bool {
-		var c net.Conn
-		err := left.Do(func() (err error) {
-			c, err = (&net.Dialer{Timeout: patience}).Dial("tcp", address)
-			return err
-		})
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	}
+	address := netip.AddrPortFrom(of4, 80)
+	nstest.Listen(t, right, address.String())
+	forwarded := func(patience time.Duration) bool { return connects(left, address, patience) }
 	must(t, host.Sysctl(forward4, "1"))
 	if !forwarded(time.Minute) {
 		t.Fatal("a host that forwards does not")

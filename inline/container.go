@@ -1,21 +1,13 @@
 package inline
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/http"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // NamespacePath is the file that stands for a network namespace: name is that of one that
@@ -30,91 +22,94 @@ func NamespacePath(name string) string {
 // ProcessPath is the file that stands for the network namespace of a process.
 func ProcessPath(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
 
-// ErrNotRunning is what ContainerPID returns for a container that has no process.
-var ErrNotRunning = errors.New("the container is not running")
-
+// What OpenContainer says of a container besides what an engine complains about.
 var (
-	errNoContainer = errors.New("no such container")
-	errNoEngine    = errors.New("neither docker nor podman answers")
+	// ErrNotRunning: it has no process.
+	ErrNotRunning = errors.New("the container is not running")
+	// ErrElsewhere: the process that its engine tells is not one of the container's here.
+	ErrElsewhere = errors.New("its engine counts other processes than this machine does")
 )
 
-// askTime is how long an engine has for its answer.
-const askTime = 10 * time.Second
+// A Container is one of docker or podman that runs.
+type Container struct {
+	PID    int  // of its first process
+	Paused bool // its processes stand still; the kernel goes on answering for them
 
-// ContainerPID finds the first process of a container of docker or podman, by its name or
-// id. It asks their sockets, and where there is none, their commands.
-func ContainerPID(name string) (pid int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	missing := errNoEngine
-	for _, socket := range engineSockets() {
-		pid, err := askSocket(ctx, socket, name)
-		switch {
-		case err == nil:
-			return running(pid)
-		case errors.Is(err, errNoContainer):
-			missing = err
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
-			return 0, fmt.Errorf("container %s: %s: %w", name, socket, err)
-		}
-	}
-	for _, command := range []string{"docker", "podman"} {
-		out, err := exec.CommandContext(ctx, command, "inspect", "--type", "container", "--format", "{{.State.Pid}}", name).Output()
-		if pid, aerr := strconv.Atoi(strings.TrimSpace(string(out))); err == nil && aerr == nil {
-			return running(pid)
-		}
-		if _, answered := errors.AsType[*exec.ExitError](err); answered {
-			missing = errNoContainer
-		}
-	}
-	return 0, fmt.Errorf("container %s: %w", name, missing)
+	process *os.File // a pidfd: it stands for the process also when others get its number
+	ended   chan struct{}
+	watched chan struct{}
 }
 
-func running(pid int) (int, error) {
+// OpenContainer finds a container by its name, its id or the beginning of that, as the
+// engines of this machine do. Close lets go of it.
+func OpenContainer(name string) (*Container, error) {
+	c, err := openContainer(name)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func openContainer(name string) (*Container, error) {
+	of, err := askEngines(name)
+	if err != nil {
+		return nil, err
+	}
+	pid := of.State.PID
 	if pid == 0 {
-		return 0, ErrNotRunning
+		return nil, ErrNotRunning
 	}
-	return pid, nil
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if err != nil || !belongs(pid, of.ID) {
+		unix.Close(fd)
+		return nil, fmt.Errorf("process %d: %w", pid, ErrElsewhere)
+	}
+	c := &Container{
+		PID: pid, Paused: of.State.Paused,
+		process: os.NewFile(uintptr(fd), "pidfd"), ended: make(chan struct{}), watched: make(chan struct{}),
+	}
+	go c.watch()
+	return c, nil
 }
 
-// engineSockets are where docker and podman listen.
-func engineSockets() (all []string) {
-	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
-		all = append(all, path)
+// belongs tells whether a process is one of a container: docker and podman name its id in
+// the paths of what they mount for it, and of its control group. An engine on another
+// machine, or in another namespace of processes, has numbers that mean somebody else here.
+func belongs(pid int, id string) bool {
+	for _, file := range []string{"mountinfo", "cgroup"} {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+		if id != "" && strings.Contains(string(text), id) {
+			return true
+		}
 	}
-	all = append(all, "/run/docker.sock", "/run/podman/podman.sock")
-	if folder := os.Getenv("XDG_RUNTIME_DIR"); folder != "" {
-		all = append(all, filepath.Join(folder, "podman/podman.sock"), filepath.Join(folder, "docker.sock"))
-	}
-	return all
+	return false
 }
 
-// askSocket asks an engine. Podman answers docker's calls.
-func askSocket(ctx context.Context, socket, name string) (pid int, err error) {
-	var dialer net.Dialer
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "unix", socket)
-	}}
-	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/containers/"+url.PathEscape(name)+"/json", nil)
-	if err != nil {
-		return 0, err
+// Ended is closed when the container's first process has ended. Its network namespace
+// stays for as long as somebody holds it, but nothing comes into it any more.
+func (c *Container) Ended() <-chan struct{} { return c.ended }
+
+// watch waits until the process has ended, or for Close.
+func (c *Container) watch() {
+	defer close(c.watched)
+	conn, err := c.process.SyscallConn()
+	if err == nil && conn.Read(hasEnded) == nil {
+		close(c.ended)
 	}
-	answer, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return 0, errNoContainer
-	default:
-		return 0, errors.New(answer.Status)
-	}
-	var container struct {
-		State struct{ Pid int }
-	}
-	err = json.NewDecoder(answer.Body).Decode(&container)
-	return container.State.Pid, err
+}
+
+// hasEnded tells whether the process of a pidfd has.
+func hasEnded(fd uintptr) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return n > 0 && err == nil
+}
+
+// Close lets go of the container, which does not notice.
+func (c *Container) Close() error {
+	err := c.process.Close()
+	<-c.watched
+	return err
 }

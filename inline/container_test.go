@@ -2,74 +2,159 @@ package inline
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// anEngine answers as docker and podman do.
-func anEngine(t *testing.T) (socket string) {
+// anID stands among the mounts of every process, as the id of a container does among its own's.
+const anID = "/proc"
+
+// A fakeEngine is what docker and podman answer, as they were heard to; cmd/tcpmangle asks
+// real ones.
+type fakeEngine struct {
+	status int
+	body   string
+}
+
+func running(id string, pid int) fakeEngine {
+	return fakeEngine{200, fmt.Sprintf(`{"Id":%q,"State":{"Status":"running","Running":true,"Paused":false,"Pid":%d}}`, id, pid)}
+}
+
+// listen has it answer for every name, where DOCKER_HOST leads to; there are no commands.
+func (e fakeEngine) listen(t *testing.T) {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "engine") // a path short enough for a socket
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket = filepath.Join(folder, "s")
+	socket := filepath.Join(folder, "s")
 	l, err := net.Listen("unix", socket)
 	must(t, err)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /containers/web/json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte(`{"Id":"4711","State":{"Status":"running","Pid":4711}}`))
-	})
-	mux.HandleFunc("GET /containers/stopped/json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte(`{"State":{"Status":"exited","Pid":0}}`))
-	})
-	mux.HandleFunc("GET /containers/broken/json", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "no", http.StatusInternalServerError)
-	})
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/containers/web/json" {
+			t.Errorf("the engine was asked for %s", r.URL.Path)
+		}
+		w.WriteHeader(e.status)
+		fmt.Fprint(w, e.body)
+	})}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
-	return socket
-}
-
-func TestContainerPID(t *testing.T) {
-	t.Setenv("DOCKER_HOST", "unix://"+anEngine(t))
+	t.Setenv("DOCKER_HOST", "unix://"+socket)
 	t.Setenv("PATH", "")
-	if pid, err := ContainerPID("web"); pid != 4711 || err != nil {
-		t.Errorf("web: %d, %v", pid, err)
-	}
-	if _, err := ContainerPID("stopped"); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("stopped: %v", err)
-	}
-	if _, err := ContainerPID("none"); !errors.Is(err, errNoContainer) {
-		t.Errorf("none: %v", err)
-	}
-	if _, err := ContainerPID("broken"); err == nil || !strings.Contains(err.Error(), "500") {
-		t.Errorf("broken: %v", err)
-	}
 }
 
-// Without sockets the commands are asked.
-func TestContainerPIDByCommand(t *testing.T) {
-	folder := t.TempDir()
-	script := "#!/bin/sh\n[ \"$6\" = web ] && echo 4711 && exit\necho no such container >&2\nexit 1\n"
-	must(t, os.WriteFile(filepath.Join(folder, "podman"), []byte(script), 0o755))
-	t.Setenv("PATH", folder+":/bin:/usr/bin")
-	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(folder, "nowhere"))
-	t.Setenv("XDG_RUNTIME_DIR", "")
+// noSockets lets the test go on where no engine listens.
+func noSockets(t *testing.T) {
+	t.Helper()
+	for _, variable := range []string{"DOCKER_HOST", "CONTAINER_HOST", "XDG_RUNTIME_DIR"} {
+		t.Setenv(variable, "")
+	}
 	for _, socket := range engineSockets() {
 		if _, err := os.Stat(socket); err == nil {
 			t.Skipf("there is an engine at %s", socket)
 		}
 	}
-	must(t, os.WriteFile(filepath.Join(folder, "docker"), []byte("#!/bin/sh\nexit 1\n"), 0o755))
-	if pid, err := ContainerPID("web"); pid != 4711 || err != nil {
-		t.Errorf("web: %d, %v", pid, err)
+}
+
+func TestOpenContainer(t *testing.T) {
+	noSockets(t)
+	own := os.Getpid()
+	for name, row := range map[string]struct {
+		engine fakeEngine
+		paused bool
+		want   string // of the error
+	}{
+		"runs":      {engine: running(anID, own)},
+		"is paused": {fakeEngine{200, fmt.Sprintf(`{"Id":%q,"State":{"Status":"paused","Running":true,"Paused":true,"Pid":%d}}`, anID, own)}, true, ""},
+		"has ended": {fakeEngine{200, `{"Id":"47","State":{"Status":"exited","Running":false,"Paused":false,"Pid":0}}`}, false,
+			"container web: the container is not running"},
+		"is unknown to docker": {fakeEngine{404, `{"message":"No such container: web"}`}, false,
+			"container web: no such container"},
+		"is unknown to podman": {fakeEngine{404, `{"cause":"no such container","message":"no container with name or ID \"web\" found: no such container","response":404}`}, false,
+			"container web: no such container"},
+		"is one of several": {fakeEngine{404, `{"cause":"container already exists","message":"more than one result for container ID web: container already exists","response":404}`}, false,
+			"container web: more than one result for container ID web: container already exists"},
+		"is not told of":     {fakeEngine{500, "no"}, false, "container web: 500 Internal Server Error"},
+		"is told of badly":   {fakeEngine{200, "no"}, false, "invalid character"},
+		"is somebody else's": {running("0f9cc3ac95078f95c84fd90ba0d31193a41448ffba4e74f4cbf847b3abce0f42", own), false, ErrElsewhere.Error()},
+		"has no id":          {running("", own), false, ErrElsewhere.Error()},
+		"is nobody here":     {running(anID, 1<<22), false, "process 4194304: " + ErrElsewhere.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row.engine.listen(t)
+			c, err := OpenContainer("web")
+			if row.want != "" {
+				if err == nil || !strings.Contains(err.Error(), row.want) {
+					t.Errorf("%v; want %s", err, row.want)
+				}
+				return
+			}
+			must(t, err)
+			if c.PID != own || c.Paused != row.paused {
+				t.Errorf("%+v", c)
+			}
+			must(t, c.Close())
+			select {
+			case <-c.Ended():
+				t.Error("it has ended, though it runs")
+			default:
+			}
+		})
 	}
-	if _, err := ContainerPID("none"); !errors.Is(err, errNoContainer) {
+}
+
+// A container ends with its first process, though nobody has waited for that.
+func TestContainerEnds(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	must(t, cmd.Start())
+	defer cmd.Wait()
+	running(anID, cmd.Process.Pid).listen(t)
+	c, err := OpenContainer("web")
+	must(t, err)
+	defer c.Close()
+	must(t, cmd.Process.Kill())
+	select {
+	case <-c.Ended():
+	case <-time.After(time.Minute):
+		t.Error("nobody has noticed")
+	}
+}
+
+// Without sockets the commands are asked; docker's is there without its daemon.
+func TestOpenContainerByCommand(t *testing.T) {
+	noSockets(t)
+	folder := t.TempDir()
+	t.Setenv("PATH", folder+":/bin:/usr/bin")
+	script := func(command, text string) {
+		must(t, os.WriteFile(filepath.Join(folder, command), []byte("#!/bin/sh\n"+text), 0o755))
+	}
+	const nobody = "echo []\necho 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2\nexit 1\n"
+	script("docker", nobody)
+	script("podman", nobody)
+	if _, err := OpenContainer("web"); !errors.Is(err, errNoEngine) {
+		t.Errorf("no engine: %v", err)
+	}
+	script("podman", fmt.Sprintf(`case "$*" in
+"inspect --type container -- web") echo '[ {"Id": "%s", "State": {"Pid": %d}} ]' ;;
+*several) echo '[]'; echo 'Error: more than one result for container ID several: container already exists' >&2; exit 125 ;;
+*) echo '[]'; echo 'Error: inspecting object: no such container none' >&2; exit 125 ;;
+esac`, anID, os.Getpid()))
+	c, err := OpenContainer("web")
+	must(t, err)
+	must(t, c.Close())
+	if c.PID != os.Getpid() {
+		t.Errorf("web: %d", c.PID)
+	}
+	if _, err := OpenContainer("none"); !errors.Is(err, errNoContainer) {
 		t.Errorf("none: %v", err)
+	}
+	if _, err := OpenContainer("several"); err == nil || !strings.Contains(err.Error(), "more than one result") {
+		t.Errorf("several: %v", err)
 	}
 }

@@ -16,8 +16,11 @@ const (
 	forward6 = "net/ipv6/conf/all/forwarding"
 )
 
-// ourDevices matches the names of all devices of ours.
-const ourDevices = "mangle*"
+// DevicePrefix begins the names of all devices of ours.
+const DevicePrefix = "mangle"
+
+// ourDevices matches them.
+const ourDevices = DevicePrefix + "*"
 
 // all is every address of an IP version.
 func all(v6 bool) netip.Prefix {
@@ -34,14 +37,17 @@ func (s *setup) forwarding(v6 bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.switchOn(false, links); err != nil || !v6 {
-		return err
-	}
-	return s.switchOn(true, links)
+	return locked(func() error { // or what another one switches just now would be kept
+		if err := s.switchOn(false, links); err != nil || !v6 {
+			return err
+		}
+		return s.switchOn(true, links)
+	})
 }
 
 // switchOn switches one version's forwarding on, unless the host does by itself. Another way
-// in may have done it before us: then what it has kept is ours to put back, too.
+// in may have done it before us: then what it has kept is ours to put back, too. The caller has
+// the lock.
 func (s *setup) switchOn(v6 bool, links []string) error {
 	key, conf := forward4, "net/ipv4/conf/"
 	if v6 {
@@ -68,7 +74,7 @@ func (s *setup) switchOn(v6 bool, links []string) error {
 			return err
 		}
 	}
-	return s.sysctl(key, "1")
+	return s.lockedSysctl(key, "1")
 }
 
 // inherit takes over what another way in has kept of devices' switches.
@@ -95,15 +101,15 @@ func (s *setup) onlyOurs(v6 bool) error {
 }
 
 // keepOn keeps the switches of devices that are on. Those that are off will be after the
-// other way round.
+// other way round. A device may not do that IP version, or be gone by now.
 func (s *setup) keepOn(conf string, devices []string) error {
 	for _, dev := range devices {
 		key := conf + dev + deviceForwards
 		on, err := s.ns.SysctlGet(key)
 		if err == nil && on != "0" {
-			err = s.keep(key)
+			s.Sysctls = append(s.Sysctls, assignment{key, on})
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, netns.ErrUnknownSysctl) {
 			return err
 		}
 	}
@@ -118,9 +124,9 @@ func (s *setup) listenToRouters(links []string) error {
 		key := "net/ipv6/conf/" + dev + "/accept_ra"
 		now, err := s.ns.SysctlGet(key)
 		if err == nil && (now == "1" || s.otherWith(key) != nil) {
-			err = s.sysctl(key, "2")
+			err = s.lockedSysctl(key, "2")
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, netns.ErrUnknownSysctl) {
 			return err
 		}
 	}

@@ -7,7 +7,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Command prepares a program for a Cell: it is to be started in the cell's namespace (NS.Do)
@@ -68,7 +71,20 @@ func Enter(argv []string) error {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return err
 	}
+	if err := dieWithParent(); err != nil {
+		return err
+	}
 	return syscall.Exec(path, argv, os.Environ())
+}
+
+// dieWithParent renews, on the thread that becomes the program, what Command has asked for: the
+// kernel keeps the wish for each thread, the first one has it, and with execve the others end.
+func dieWithParent() error {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("die with the parent: %w", err)
+	}
+	return nil
 }
 
 // mount lays the names over those of the host, for nobody outside of the mount namespace.

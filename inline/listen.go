@@ -3,7 +3,6 @@ package inline
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"syscall"
@@ -11,7 +10,7 @@ import (
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
-// listen leads connections to an address of this host to a service. Nobody listens
+// listen leads connections to an address of this host to a service. They never get to who listens
 // there: the kernel sends them to the virtual address. From the loopback they come with
 // the address of our device, for the answers to come back by it.
 //
@@ -23,17 +22,22 @@ func (p *Proxy) listen(s *Service) error {
 	}
 	s.Listen = at
 	p.holders[s.Address] = holder
-	if at.Addr().Is4() {
-		if err := p.once(netns.PacketRule{Hook: netns.Leaving, Src: loopback, Out: virtualName, Do: netns.Masquerade}); err != nil {
-			return err
-		}
+	loopback := loopbackNets[version(at.Addr())]
+	err = p.once("loopback "+loopback.String(), func() error {
+		return p.setup.translate("loopback", netns.PacketRule{Hook: netns.Leaving, Src: loopback, Out: virtualName, Do: netns.Masquerade})
+	})
+	if err != nil {
+		return err
 	}
 	if !at.Addr().IsLoopback() {
-		if err := p.setup.forwarding(at.Addr().Is6()); err != nil {
+		if err := p.forward(at.Addr().Is6(), virtualName); err != nil {
 			return err
 		}
 	}
-	return p.setup.translate(s.Address.String(), redirects(at, s.Address)...)
+	if err := p.setup.translate(s.Address.String(), redirects(at, s.Address)...); err != nil {
+		return err
+	}
+	return holder.listen()
 }
 
 // redirects lead what is for an address of this host to another one, whether it comes
@@ -50,12 +54,12 @@ func redirects(from, to netip.AddrPort) []netns.PacketRule {
 	return []netns.PacketRule{r, here}
 }
 
-// loopback is the network of the loopback device.
-var loopback = netip.PrefixFrom(loopback4, 8).Masked()
+// A holder keeps a port from being given to anybody else. When the process is gone,
+// connecting there is refused.
+type holder struct{ *os.File }
 
-// hold keeps a port from being given to anybody else, without listening: when the box is
-// gone, connecting there is refused. Port 0 is one of the kernel's choice.
-func hold(ns *netns.NS, at netip.AddrPort) (holder io.Closer, got netip.AddrPort, err error) {
+// hold takes an address; port 0 is one of the kernel's choice.
+func hold(ns *netns.NS, at netip.AddrPort) (h *holder, got netip.AddrPort, err error) {
 	var fd int
 	err = ns.Do(func() error {
 		fd, err = bound(at)
@@ -64,10 +68,10 @@ func hold(ns *netns.NS, at netip.AddrPort) (holder io.Closer, got netip.AddrPort
 	if err != nil {
 		return nil, got, err
 	}
-	file := os.NewFile(uintptr(fd), at.String())
+	h = &holder{os.NewFile(uintptr(fd), at.String())}
 	own, err := syscall.Getsockname(fd)
 	if err != nil {
-		return nil, got, errors.Join(err, file.Close())
+		return nil, got, errors.Join(err, h.Close())
 	}
 	switch own := own.(type) {
 	case *syscall.SockaddrInet4:
@@ -75,7 +79,18 @@ func hold(ns *netns.NS, at netip.AddrPort) (holder io.Closer, got netip.AddrPort
 	case *syscall.SockaddrInet6:
 		got = netip.AddrPortFrom(at.Addr(), uint16(own.Port))
 	}
-	return file, got, nil
+	return h, got, nil
+}
+
+// listen makes nobody else able to listen there: what is only bound another socket with
+// SO_REUSEADDR may bind, too. By now no connection comes here.
+func (h *holder) listen() error {
+	conn, err := h.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := conn.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) })
+	return errors.Join(cerr, err)
 }
 
 // bound is a TCP socket that has an address.
@@ -88,6 +103,9 @@ func bound(at netip.AddrPort) (fd int, err error) {
 		return 0, err
 	}
 	err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) // TIME_WAIT is no hindrance
+	if err == nil && family == syscall.AF_INET6 {
+		err = syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, 1)
+	}
 	if err == nil {
 		err = syscall.Bind(fd, sa)
 	}

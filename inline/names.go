@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// HostName is what a command in a Cell calls the host.
-const HostName = "host.tcpmangle"
+// What a command in a Cell calls the host: what listens on its 127.0.0.1, and on its ::1, where it
+// does IPv6. There are two names, for with one who connects would try both.
+const (
+	HostName  = "host.tcpmangle"
+	HostName6 = "host6.tcpmangle"
+)
 
 // Names are the files by which programs find names. One that is empty does not exist.
 type Names struct {
@@ -45,11 +49,14 @@ func textOf(path string) string {
 	return string(text)
 }
 
-// in turns the names of a host into those behind a gateway. A resolver on the host's
-// loopback is asked through the gateway; it is returned then.
-func (n *Names) in(gateway netip.Addr) (resolver netip.Addr) {
+// in turns the names of a host into those behind a gateway, whose address in IPv6 is not valid if
+// there is none. A resolver on the host's loopback is asked through the gateway; it is returned then.
+func (n *Names) in(gateway, gateway6 netip.Addr) (resolver netip.Addr) {
 	if n.Hosts != "" {
 		n.Hosts = strings.TrimRight(n.Hosts, "\n") + "\n" + gateway.String() + "\t" + HostName + "\n"
+		if gateway6.IsValid() {
+			n.Hosts += gateway6.String() + "\t" + HostName6 + "\n"
+		}
 	}
 	if n.Resolv == "" {
 		return resolver
@@ -71,7 +78,7 @@ func (n *Names) in(gateway netip.Addr) (resolver netip.Addr) {
 	}
 	n.Resolv = strings.Join(lines, "")
 	if resolver.Is6() {
-		return loopback4 // Linux takes nothing for ::1 from a device
+		return loopback4 // the gateway is asked in IPv4, and resolvers listen at both
 	}
 	return resolver
 }

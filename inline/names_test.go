@@ -6,7 +6,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	gateway := netip.MustParseAddr("10.78.0.1")
+	gateway, gateway6 := netip.MustParseAddr("10.78.0.1"), netip.MustParseAddr("fd78::1")
 	for _, row := range []struct {
 		name, resolv, want string
 		resolver           string
@@ -26,12 +26,20 @@ func TestNames(t *testing.T) {
 			if row.resolver != "" {
 				want = netip.MustParseAddr(row.resolver)
 			}
-			if got := n.in(gateway); got != want || n.Resolv != row.want {
+			if got := n.in(gateway, gateway6); got != want || n.Resolv != row.want {
 				t.Errorf("got %v and %q, want %v and %q", got, n.Resolv, want, row.want)
 			}
-			if want := "127.0.0.1 localhost\n10.78.0.1\t" + HostName + "\n"; n.Hosts != want {
+			if want := "127.0.0.1 localhost\n10.78.0.1\t" + HostName + "\nfd78::1\t" + HostName6 + "\n"; n.Hosts != want {
 				t.Errorf("hosts %q, want %q", n.Hosts, want)
 			}
 		})
+	}
+}
+
+func TestNamesWithoutIPv6(t *testing.T) {
+	n := &Names{Hosts: "127.0.0.1 localhost\n"}
+	n.in(netip.MustParseAddr("10.78.0.1"), netip.Addr{})
+	if want := "127.0.0.1 localhost\n10.78.0.1\t" + HostName + "\n"; n.Hosts != want {
+		t.Errorf("hosts %q, want %q", n.Hosts, want)
 	}
 }

@@ -3,8 +3,8 @@ package inline
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -30,9 +30,11 @@ var (
 	pool6    = netip.MustParsePrefix("fd79:0:0:19::/64")
 )
 
-var errLoopback6 = errors.New("only the loopback device may bring packets for ::1; use 127.0.0.1, or another address of this host")
-
-var errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
+var (
+	errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
+	errIPv6  = errors.New("this host does no IPv6")
+	errPool  = errors.New("the addresses of 198.19.0.0/16 and fd79:0:0:19::/64 are for clients, as services see them")
+)
 
 // A Proxy is a Way with virtual services in front of real ones. They come and go
 // while it runs. Goroutines may share it.
@@ -42,9 +44,10 @@ type Proxy struct {
 	book *book
 
 	mu      sync.Mutex
-	holders map[netip.AddrPort]io.Closer // of the addresses that services listen at, by virtual address
-	next    [2]netip.Addr                // the last virtual address that was chosen, in IPv4 and IPv6
-	done    map[string]bool              // what services share in the table of nftables
+	holders map[netip.AddrPort]*holder // of the addresses that services listen at, by virtual address
+	next    [2]netip.Addr              // the last virtual address that was chosen, in IPv4 and IPv6
+	done    map[string]bool            // what services share
+	closed  bool
 }
 
 // NewProxy makes the devices in a namespace, without any service yet. The box has one
@@ -52,7 +55,7 @@ type Proxy struct {
 // bring its directions together.
 func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 	p := &Proxy{Way: Way{setup: newSetup(ns)}, ns: ns, book: newBook(pool4, pool6)}
-	p.holders, p.done = make(map[netip.AddrPort]io.Closer), make(map[string]bool)
+	p.holders, p.done = make(map[netip.AddrPort]*holder), make(map[string]bool)
 	p.next = [2]netip.Addr{own(virtual4), own(virtual6)}
 	err := p.setup.begin()
 	if err == nil {
@@ -65,6 +68,7 @@ func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 }
 
 func (p *Proxy) begin(c tunnel.Config) error {
+	c = sized(c, p.ns.DefaultMTU())
 	c.Queues = 1
 	v6 := hasIPv6(p.ns)
 	for i, side := range []struct {
@@ -77,6 +81,11 @@ func (p *Proxy) begin(c tunnel.Config) error {
 		}
 		if err := tunnel.Up(p.devices[i]); err != nil {
 			return err
+		}
+		if v6 {
+			if err := enableIPv6(p.ns, side.name); err != nil {
+				return err
+			}
 		}
 		for _, n := range side.nets {
 			if n.Addr().Is6() && !v6 {
@@ -91,8 +100,16 @@ func (p *Proxy) begin(c tunnel.Config) error {
 		if err := p.setup.ownSysctl(side.name, "route_localnet=1"); err != nil {
 			return err
 		}
+		if v6 {
+			if err := p.ns.AddLocalRoute(netip.IPv6Loopback(), side.name); err != nil {
+				return err
+			}
+		}
 	}
 	p.devices[1] = readdress(p.devices[1], p.book)
+	if err := p.setup.admit(netns.Delivered, virtualName, upstreamName); err != nil {
+		return err
+	}
 	return p.leadBack(v6)
 }
 
@@ -109,16 +126,18 @@ func (p *Proxy) leadBack(v6 bool) error {
 func (p *Proxy) Add(s Service) (Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, a := range []netip.AddrPort{s.Upstream, s.Listen} {
-		if a.Addr() == netip.IPv6Loopback() {
-			return s, fmt.Errorf("%v: %w", a, errLoopback6)
-		}
-	}
 	if !s.Address.IsValid() {
 		s.Address = netip.AddrPortFrom(p.choose(s.Upstream.Addr().Is6()), s.Upstream.Port())
 	}
-	if p.ns.IsLocal(s.Address.Addr()) {
+	switch a := s.Address.Addr(); {
+	case p.closed:
+		return s, os.ErrClosed
+	case a.Is6() && !hasIPv6(p.ns):
+		return s, fmt.Errorf("%v: %w", s.Address, errIPv6)
+	case p.ns.IsLocal(a):
 		return s, fmt.Errorf("%v: %w", s.Address, errLocal)
+	case pool4.Contains(a), pool6.Contains(a):
+		return s, fmt.Errorf("%v: %w", s.Address, errPool)
 	}
 	if err := p.book.add(s); err != nil {
 		return s, err
@@ -129,6 +148,23 @@ func (p *Proxy) Add(s Service) (Service, error) {
 	}
 	return s, err
 }
+
+// Undo is the Way's, and lets go of the addresses that services listen at. No service comes
+// after it.
+func (p *Proxy) Undo() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	var errs []error
+	for _, holder := range p.holders {
+		errs = append(errs, holder.Close())
+	}
+	clear(p.holders)
+	return errors.Join(append(errs, p.Way.Undo())...)
+}
+
+// Close is Undo, and closes the devices.
+func (p *Proxy) Close() error { return errors.Join(p.Undo(), p.Way.Close()) }
 
 // choose is a virtual address that no service has.
 func (p *Proxy) choose(v6 bool) netip.Addr {
@@ -153,10 +189,8 @@ func (p *Proxy) lead(s *Service) error {
 			return err
 		}
 	}
-	if !p.ns.IsLocal(s.Upstream.Addr()) {
-		if err := p.leadAway(s.Upstream.Addr().Is6()); err != nil {
-			return err
-		}
+	if err := p.leadOn(s.Upstream.Addr()); err != nil {
+		return err
 	}
 	if s.Listen.IsValid() {
 		return p.listen(s)
@@ -164,42 +198,66 @@ func (p *Proxy) lead(s *Service) error {
 	return nil
 }
 
-// leadAway lets packets to upstreams on other hosts go out, and their answers come back.
-func (p *Proxy) leadAway(v6 bool) error {
-	pool := pool4
-	if v6 {
-		pool = pool6
+// leadOn lets packets get from the box to an upstream, and answers back.
+func (p *Proxy) leadOn(upstream netip.Addr) error {
+	switch {
+	case upstream == netip.IPv6Loopback():
+		return p.once("::1", p.leadToLoopback6)
+	case p.ns.IsLocal(upstream):
+		return nil
 	}
+	pool := [2]netip.Prefix{pool4, pool6}[version(upstream)]
+	if err := p.forward(upstream.Is6(), upstreamName); err != nil {
+		return err
+	}
+	return p.once("away from "+pool.String(), func() error {
+		return p.setup.translate("away", netns.PacketRule{Hook: netns.Leaving, Src: pool, NotTo: upstreamName, Do: netns.Masquerade})
+	})
+}
+
+// forward lets a device of ours take part in what the host forwards.
+func (p *Proxy) forward(v6 bool, dev string) error {
 	if err := p.setup.forwarding(v6); err != nil {
 		return err
 	}
-	return p.once(netns.PacketRule{Hook: netns.Leaving, Src: pool, NotTo: upstreamName, Do: netns.Masquerade})
+	return p.once("forward by "+dev, func() error { return p.setup.admit(netns.Forwarded, dev) })
 }
 
-// once adds a rule that all services share.
-func (p *Proxy) once(r netns.PacketRule) error {
-	key := fmt.Sprintf("%v by %s", r.Src, r.Out)
-	if p.done[key] {
+// once does what all services share.
+func (p *Proxy) once(what string, do func() error) error {
+	if p.done[what] {
 		return nil
 	}
-	p.done[key] = true
-	return p.setup.translate(key, r)
+	err := do()
+	p.done[what] = err == nil
+	return err
+}
+
+// version is where what belongs to the IP version of an address stands in a pair.
+func version(a netip.Addr) int {
+	if a.Is6() {
+		return 1
+	}
+	return 0
 }
 
 // Remove takes the service at a virtual address away. Its connections lose their way.
 func (p *Proxy) Remove(address netip.AddrPort) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return nil // it has gone with the others
+	}
 	return p.remove(address)
 }
 
 func (p *Proxy) remove(address netip.AddrPort) error {
 	var errs []error
 	if holder := p.holders[address]; holder != nil {
+		errs = append(errs, holder.Close()) // first, or a connection would come to it
 		if p.setup.nat != nil {
 			errs = append(errs, p.setup.nat.Remove(address.String()))
 		}
-		errs = append(errs, holder.Close())
 		delete(p.holders, address)
 	}
 	p.book.remove(address)

@@ -5,9 +5,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
@@ -88,8 +91,8 @@ func TestProxyKnowsItsServices(t *testing.T) {
 		{Service{Address: at("198.18.0.3:1"), Upstream: at("[fd00::1]:1")}, errFamily},
 		{Service{Address: at("198.18.0.3:1"), Upstream: at("127.0.0.1:1"), Listen: at("[fd00::1]:1")}, errFamily},
 		{Service{Address: at("127.0.0.1:1"), Upstream: at("127.0.0.1:1")}, errLocal},
-		{Service{Upstream: at("[::1]:1")}, errLoopback6},
-		{Service{Upstream: at("[fd00::1]:1"), Listen: at("[::1]:1")}, errLoopback6},
+		{Service{Address: at("198.19.0.5:1"), Upstream: at("127.0.0.1:1")}, errPool},
+		{Service{Address: at("[fd79:0:0:19::5]:1"), Upstream: at("[::1]:1")}, errPool},
 	} {
 		if _, err := p.Add(refused.service); !errors.Is(err, refused.want) {
 			t.Errorf("%+v: %v, want %v", refused.service, err, refused.want)
@@ -153,6 +156,16 @@ func TestProxyListens(t *testing.T) {
 	s = put(t, p, s)
 	near := dial(t, host, s.Listen)
 	exchange(t, near, accept(t, l), "to the loopback")
+	err := host.Do(func() error {
+		other, err := net.Listen("tcp", s.Listen.String()) // with SO_REUSEADDR, as servers do
+		if err == nil {
+			other.Close()
+		}
+		return err
+	})
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("somebody else who listens there: %v", err)
+	}
 
 	taken := Service{Upstream: redis.Upstream, Listen: redis.Upstream}
 	if _, err := p.Add(taken); !errors.Is(err, syscall.EADDRINUSE) {
@@ -164,5 +177,62 @@ func TestProxyListens(t *testing.T) {
 	}
 	if links, err := host.Links(); err != nil || !slices.Contains(links, virtualName) {
 		t.Errorf("links %v, %v", links, err)
+	}
+}
+
+// When it is undone, nobody can add to it any more, and its addresses are free.
+func TestProxyIsUndone(t *testing.T) {
+	host := newHost(t)
+	before := nstest.Face(t, host)
+	p, err := NewProxy(host, tunnel.Config{})
+	must(t, err)
+	s := redis
+	s.Listen = netip.MustParseAddrPort("127.0.0.1:26379")
+	put(t, p, s)
+	must(t, p.Undo())
+	if _, err := p.Add(Service{Upstream: redis.Upstream}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a service that is added afterwards: %v", err)
+	}
+	must(t, p.Remove(s.Address))
+	nstest.Listen(t, host, s.Listen.String())
+	must(t, p.Close())
+	nstest.SameFace(t, host, before)
+}
+
+// A service that several sockets share is one to us, and its address cannot be listened at.
+func TestProxyToASharedPort(t *testing.T) {
+	host := newHost(t)
+	p := proxied(t, host)
+	put(t, p, redis)
+	share := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}), err)
+	}}
+	served := make(chan net.Conn)
+	for range 2 {
+		var l net.Listener
+		must(t, host.Do(func() (err error) {
+			l, err = share.Listen(t.Context(), "tcp", redis.Upstream.String())
+			return err
+		}))
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				served <- c
+			}
+		}()
+	}
+	for range 8 {
+		near := dial(t, host, redis.Address)
+		far := patiently(t, (<-served).(*net.TCPConn))
+		exchange(t, near, far, "hello")
+	}
+	if _, err := p.Add(Service{Upstream: redis.Upstream, Listen: redis.Upstream}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("to listen at the service's own address: %v", err)
 	}
 }

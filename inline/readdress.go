@@ -67,7 +67,7 @@ func (q *readdressedQueue) Write(h tunnel.Header, head, body []byte) error {
 	n := copy(q.head[:], head[:p.HeaderLen()])
 	p, _ = wire.Headers(q.head[:n], h.Partial())
 	p.SetSrc(from)
-	p.SetDst(to)
+	p.SetDst(entry(to))
 	switch {
 	case len(body) == 0:
 		body = head[n:]
@@ -116,6 +116,6 @@ func (q *readdressedQueue) writeError(h tunnel.Header, head, body []byte) error 
 		from = pool.Addr()
 	}
 	q.copy = append(q.copy[:0], head...)
-	wire.ReaddressICMP(q.copy, from, upstream.Addr(), upstream, pool)
+	wire.ReaddressICMP(q.copy, from, entry(upstream).Addr(), upstream, pool)
 	return q.Queue.Write(h, q.copy, nil)
 }

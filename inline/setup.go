@@ -15,9 +15,10 @@ import (
 // back. It stands in a file before it is done, so that a later start can clear up
 // after a process that was killed.
 type setup struct {
-	ns   *netns.NS
-	file string
-	nat  *netns.Table // nil until somebody needs it; it goes with the process by itself
+	ns    *netns.NS
+	file  string
+	nat   *netns.Table // nil until somebody needs it; it goes with the process by itself
+	hooks []netns.Hook // where firewalls have been asked to let our devices pass
 	record
 }
 
@@ -26,9 +27,11 @@ type record struct {
 	PID     int          `json:"pid"` // of the process that has set it up
 	Started string       `json:"started"`
 	NetNS   uint64       `json:"netns"`
+	Cookie  uint64       `json:"cookie,omitempty"`  // of the namespace
 	Sysctls []assignment `json:"sysctls,omitempty"` // as they were before
 	Added   []netns.Rule `json:"added,omitempty"`
 	Deleted []netns.Rule `json:"deleted,omitempty"`
+	Mark    string       `json:"mark,omitempty"` // of our rules in firewalls
 }
 
 // An assignment is a sysctl and a value.
@@ -47,7 +50,7 @@ func (s *setup) begin() (err error) {
 	if err := Sweep(s.ns); err != nil {
 		return err
 	}
-	s.PID, s.Started = os.Getpid(), startOf(os.Getpid())
+	s.PID, s.Started, s.Cookie = os.Getpid(), startOf(os.Getpid()), s.ns.Cookie()
 	return locked(func() error {
 		f, err := os.CreateTemp(stateDir, "setup-*.json")
 		if err != nil {
@@ -59,14 +62,14 @@ func (s *setup) begin() (err error) {
 	})
 }
 
-// save writes the record in one step: a reader sees the old one or the new one. The caller
-// has the lock.
+// save writes the record in one step: a reader sees the old one or the new one. Everybody may
+// read it, for other users' ways in have to know of it. The caller has the lock.
 func (s *setup) save() error {
 	text, err := json.Marshal(s.record)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.file+"~", text, 0o600); err != nil {
+	if err := os.WriteFile(s.file+"~", text, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(s.file+"~", s.file)
@@ -76,33 +79,27 @@ func (s *setup) save() error {
 // the value already is left alone, unless another way in has given it that: then the
 // last one of them to end puts back what was before.
 func (s *setup) sysctl(key, value string) error {
-	return locked(func() error {
-		was, err := s.ns.SysctlGet(key)
-		if err != nil {
-			return err
-		}
-		before := was
-		if r := s.otherWith(key); r != nil {
-			before, _ = r.before(key)
-		}
-		if before == value {
-			return nil
-		}
-		s.Sysctls = append(s.Sysctls, assignment{key, before})
-		if err := s.save(); err != nil || was == value {
-			return err
-		}
-		return s.ns.Sysctl(key, value)
-	})
+	return locked(func() error { return s.lockedSysctl(key, value) })
 }
 
-// keep notes the value of a key that a change of another one will change, too.
-func (s *setup) keep(key string) error {
+// lockedSysctl is sysctl of a caller who has the lock.
+func (s *setup) lockedSysctl(key, value string) error {
 	was, err := s.ns.SysctlGet(key)
-	if err == nil {
-		s.Sysctls = append(s.Sysctls, assignment{key, was})
+	if err != nil {
+		return err
 	}
-	return err
+	before := was
+	if r := s.otherWith(key); r != nil {
+		before, _ = r.before(key)
+	}
+	if before == value {
+		return nil
+	}
+	s.Sysctls = append(s.Sysctls, assignment{key, before})
+	if err := s.save(); err != nil || was == value {
+		return err
+	}
+	return s.ns.Sysctl(key, value)
 }
 
 // before is the value that a key had before the process of the record came.
@@ -137,41 +134,50 @@ func (s *setup) ownSysctl(dev, text string) error {
 	return s.ns.Sysctl(key, value)
 }
 
-func (s *setup) addRule(r netns.Rule) error {
+// addRule adds a rule of policy routing. It tells whether the rule was there already: then it was
+// left behind by one that was killed, and whose record is gone with its container.
+func (s *setup) addRule(r netns.Rule) (there bool, err error) {
 	s.Added = append(s.Added, r)
 	if err := locked(s.save); err != nil {
-		return err
+		return false, err
 	}
-	return s.ns.AddRule(r)
+	if err = s.ns.AddRule(r); errors.Is(err, fs.ErrExist) {
+		return true, nil
+	}
+	return false, err
 }
 
+// delRule takes one away. One that is not there need not be.
 func (s *setup) delRule(r netns.Rule) error {
 	s.Deleted = append(s.Deleted, r)
 	if err := locked(s.save); err != nil {
 		return err
 	}
-	return s.ns.DelRule(r)
+	if err := s.ns.DelRule(r); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// undo puts everything back, in reverse. It goes on after a mistake, and keeps the
-// record then.
+// undo puts everything back, in reverse: the table last, which keeps others' packets from being
+// forwarded. It goes on after a mistake, and keeps the record then.
 func (s *setup) undo() error {
 	if s.file == "" {
 		return nil
 	}
-	var err error
-	if s.nat != nil {
-		err = s.nat.Close()
-		s.nat = nil
-	}
-	return errors.Join(err, locked(func() error {
+	err := locked(func() error {
 		if err := s.restore(s.ns, s.others()); err != nil {
 			return err
 		}
 		err := os.Remove(s.file)
 		s.file = ""
 		return err
-	}))
+	})
+	if s.nat != nil {
+		err = errors.Join(err, s.nat.Close())
+		s.nat = nil
+	}
+	return err
 }
 
 // restore undoes what a record says. What others need still is theirs to undo.
@@ -183,7 +189,12 @@ func (r *record) restore(ns *netns.NS, others []*record) error {
 		}
 	}
 	for _, rule := range slices.Backward(r.Added) {
-		errs = append(errs, ns.DelRule(rule))
+		if err := ns.DelRule(rule); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if r.Mark != "" {
+		errs = append(errs, ns.Dismiss(r.Mark))
 	}
 	needed := func(a assignment) bool {
 		return slices.ContainsFunc(others, func(o *record) bool {

@@ -76,7 +76,9 @@ func TestSweep(t *testing.T) {
 	dead, living := begun(t, host), begun(t, host)
 	must(t, dead.forwarding(false))
 	must(t, dead.sysctl("net.ipv4.tcp_early_demux", "0"))
-	must(t, dead.addRule(netns.Rule{Priority: 77, Table: netns.TableMain}))
+	if there, err := dead.addRule(netns.Rule{Priority: 77, Table: netns.TableMain}); there || err != nil {
+		t.Fatal(there, err)
+	}
 	must(t, dead.delRule(netns.Rule{Priority: 32767, Table: netns.TableDefault}))
 	must(t, living.forwarding(false))
 	must(t, dead.nat.Close()) // as the kernel does
@@ -121,5 +123,44 @@ func TestSweepAll(t *testing.T) {
 	wants(t, held, "net.ipv4.tcp_early_demux", "1")
 	if files, err := os.ReadDir(stateDir); err != nil || len(files) != 1 || files[0].Name() != "lock" {
 		t.Errorf("the folder holds %v, %v", files, err)
+	}
+}
+
+// Several that begin at once keep what was before all of them.
+func TestSetupsBeginAtOnce(t *testing.T) {
+	host, other := newHost(t), newHost(t)
+	nstest.Wire(t, 0, host, other)
+	before := nstest.Face(t, host)
+	all := []*setup{begun(t, host), begun(t, host), begun(t, host), begun(t, host)}
+	for _, do := range []func(*setup) error{
+		func(s *setup) error { return s.forwarding(true) },
+		(*setup).undo,
+	} {
+		done := make(chan error)
+		for _, s := range all {
+			go func() { done <- do(s) }()
+		}
+		for range all {
+			must(t, <-done)
+		}
+	}
+	nstest.SameFace(t, host, before)
+}
+
+// A namespace that has the number of one that is gone stays as it is.
+func TestSweepKnowsNamespaces(t *testing.T) {
+	host := newHost(t)
+	s := begun(t, host)
+	if s.Cookie == 0 {
+		t.Skip("this kernel has no cookies of namespaces")
+	}
+	must(t, s.sysctl("net.ipv4.tcp_early_demux", "0"))
+	s.Started = "never"
+	s.Cookie++
+	must(t, s.save())
+	must(t, begun(t, host).undo())
+	wants(t, host, "net.ipv4.tcp_early_demux", "0")
+	if n := Leftovers(); n != 0 {
+		t.Errorf("%d leftovers, want none", n)
 	}
 }

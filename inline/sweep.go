@@ -14,15 +14,9 @@ import (
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
-// defaultState is where records lie, for as long as the machine runs.
-const defaultState = "/run/tcpmangle"
-
-// stateDir is changed by tests.
-var stateDir = defaultState
-
 // locked calls f while no other process changes what records are about.
 func locked(f func() error) error {
-	if err := os.MkdirAll(stateDir, 0o755); err != nil {
+	if err := makeState(); err != nil {
 		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(stateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -60,6 +54,10 @@ func sweep(ns *netns.NS, id uint64) error {
 		if r.NetNS != id || alive(r) {
 			continue
 		}
+		if !r.about(ns) {
+			errs = append(errs, forget(file))
+			continue
+		}
 		if err := r.restore(ns, living); err != nil {
 			errs = append(errs, fmt.Errorf("clear up after process %d: %w", r.PID, err))
 			continue
@@ -67,6 +65,13 @@ func sweep(ns *netns.NS, id uint64) error {
 		errs = append(errs, forget(file))
 	}
 	return errors.Join(append(errs, sweepScraps(all))...)
+}
+
+// about tells whether a record is of this very namespace, and not of one that has gone and left
+// it the number.
+func (r *record) about(ns *netns.NS) bool {
+	cookie := ns.Cookie()
+	return cookie == 0 || r.Cookie == 0 || r.Cookie == cookie
 }
 
 // sweepScraps removes records that were never finished. The caller has the lock, so nobody

@@ -2,6 +2,8 @@ package inline
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -15,6 +17,9 @@ type Way struct {
 
 // Devices are the two sides of the box. They are the Way's, which closes them.
 func (w *Way) Devices() [2]tunnel.Device { return w.devices }
+
+// Hooks are where what comes by the devices meets the firewalls of the host.
+func (w *Way) Hooks() []netns.Hook { return w.setup.hooks }
 
 // Undo takes everything back that led packets here, in reverse, while the box still
 // passes on what has come. Only the devices are left then.
@@ -31,10 +36,29 @@ func (w *Way) Close() error {
 	return err
 }
 
+// The least MTU that IPv6 takes (RFC 8200, section 5), and the most that a device of ours can have.
+const minMTU, maxMTU = 1280, 65535
+
+// sized is what a device shall be, with the packets that a host has, unless that is said already:
+// one of larger packets would have connections announce segments for which the way behind it
+// may be too narrow, one of smaller ones would refuse what is under way.
+func sized(c tunnel.Config, mtu int) tunnel.Config {
+	if c.MTU == 0 && mtu != 0 {
+		c.MTU = min(max(mtu, minMTU), maxMTU)
+	}
+	return c
+}
+
+var errTwice = errors.New("another instance is there already; one can have several rule files, ports and proxies")
+
 // open makes the device of a side in a namespace.
 func (w *Way) open(ns *netns.NS, side int, c tunnel.Config) error {
-	return ns.Do(func() (err error) {
+	err := ns.Do(func() (err error) {
 		w.devices[side], err = tunnel.Open(c)
 		return err
 	})
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %w", err, errTwice)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -30,8 +31,8 @@ type diagnosis struct {
 	Swept     int             `json:"swept"`
 }
 
-// commandNames are the commands that a diagnosis is about, in the order in which it lists them.
-var commandNames = []string{"lab", "exec", "run"}
+// diagnosed are the commands that a diagnosis is about, in the order in which it lists them.
+var diagnosed = []string{"lab", "exec", "run"}
 
 func doctorCommand() *cobra.Command {
 	var sweep, asJSON bool
@@ -79,7 +80,7 @@ func diagnose(sweep bool) (*diagnosis, error) {
 	for _, look := range []func() []symptom{lookAtDevice, lookAtRights, lookAtKernel, lookAtHost, d.lookAtLeftovers} {
 		d.Symptoms = append(d.Symptoms, look()...)
 	}
-	for _, name := range commandNames {
+	for _, name := range diagnosed {
 		d.Commands[name] = true
 	}
 	for _, s := range d.Symptoms {
@@ -167,26 +168,68 @@ func lookAtHost() (all []symptom) {
 		}
 		all = append(all, found(s.key, detail, err))
 	}
-	if detail, hint := firewall(host); detail != "" {
-		all = append(all, symptom{Name: "firewall", For: []string{}, Detail: detail, Hint: hint})
+	if netns.Has(netns.NetAdmin) {
+		all = append(all, found("sysctls", "those of an attachment have their values, or can be written", inline.CheckAttach(host), "run"))
+	}
+	hooks := []netns.Hook{netns.Forwarded, netns.Delivered}
+	walls := firewalls(host, hooks)
+	barred := func(f netns.Firewall) bool { return f.Owned && !f.Admits }
+	if names := namesOf(walls, barred); names != "" {
+		all = append(all, symptom{Name: "firewall of a process", For: []string{}, Detail: names + ": our devices do not pass", Hint: firewallHint})
+	}
+	if names := namesOf(walls, func(f netns.Firewall) bool { return !barred(f) }); names != "" {
+		all = append(all, found("firewall", names+": our devices pass while exec and run are there", nil))
+	}
+	if legacyFirewall(host, hooks) {
+		all = append(all, symptom{Name: "iptables-legacy", For: []string{}, Detail: legacyDetail, Hint: legacyHint})
 	}
 	return all
 }
 
-// firewall says what will drop our packets, and what mends that; nothing, if nothing does.
-func firewall(host *netns.NS) (detail, hint string) {
-	names, err := host.Firewalls("mangle")
-	if err != nil || len(names) == 0 {
-		return "", ""
+// firewalls are the chains that drop what no rule accepts.
+func firewalls(host *netns.NS, hooks []netns.Hook) (all []netns.Firewall) {
+	for _, h := range hooks {
+		walls, _ := host.Firewalls(h, inline.DevicePrefix) // without nftables there are none
+		all = append(all, walls...)
 	}
-	return "what is forwarded is dropped by " + strings.Join(names, ", "),
-		"iptables -I FORWARD -i mangle+ -j ACCEPT; iptables -I FORWARD -o mangle+ -j ACCEPT"
+	return all
 }
 
-// warn says what will drop our packets on a host, before somebody wonders.
-func warn(w io.Writer, host *netns.NS) {
-	if detail, hint := firewall(host); detail != "" {
-		fmt.Fprintf(w, "tcpmangle: notice: %s\nhint: %s\n", detail, hint)
+// namesOf are those of which something is true, in a list.
+func namesOf(walls []netns.Firewall, is func(netns.Firewall) bool) string {
+	var names []string
+	for _, f := range walls {
+		if is(f) {
+			names = append(names, f.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// legacyFirewall tells whether one drops our packets that only its own command can change.
+func legacyFirewall(host *netns.NS, hooks []netns.Hook) bool {
+	return slices.ContainsFunc(hooks, host.LegacyFirewall)
+}
+
+const (
+	firewallHint = "have it accept what comes in and what goes out by " + inline.DevicePrefix + "*"
+	legacyDetail = "drops by its policy what our devices bring or get, unless a rule of it lets that pass"
+	legacyHint   = "iptables-legacy -I FORWARD -i mangle+ -j ACCEPT; iptables-legacy -I FORWARD -o mangle+ -j ACCEPT; " +
+		"iptables-legacy -I INPUT -i mangle+ -j ACCEPT; ip6tables-legacy likewise"
+)
+
+// warn says which firewalls of a host our devices pass by now, and which drop their packets,
+// before somebody wonders. The hooks are those of the way in.
+func warn(w io.Writer, host *netns.NS, hooks []netns.Hook) {
+	walls := firewalls(host, hooks)
+	if names := namesOf(walls, func(f netns.Firewall) bool { return f.Admits }); names != "" {
+		fmt.Fprintf(w, "tcpmangle: notice: our devices pass the firewall while we run: %s\n", names)
+	}
+	if names := namesOf(walls, func(f netns.Firewall) bool { return !f.Admits }); names != "" {
+		fmt.Fprintf(w, "tcpmangle: notice: our devices do not pass the firewall: %s\nhint: %s\n", names, firewallHint)
+	}
+	if legacyFirewall(host, hooks) {
+		fmt.Fprintf(w, "tcpmangle: notice: iptables-legacy %s\nhint: %s\n", legacyDetail, legacyHint)
 	}
 }
 
@@ -224,7 +267,7 @@ func (d *diagnosis) write(w io.Writer) error {
 	if d.Swept > 0 {
 		fmt.Fprintf(w, "cleared up after %s\n", count(d.Swept, "run"))
 	}
-	for _, name := range commandNames {
+	for _, name := range diagnosed {
 		can := "works here"
 		if !d.Commands[name] {
 			can = "cannot work here"

@@ -54,7 +54,7 @@ func TestRunTwice(t *testing.T) {
 	s := stand(t, host, command(t, args...))
 	o := finishOn(t, host, command(t, "run", "--api", "off", "--port", "7001"))
 	o.wants(t, 3)
-	has(t, "standard error", o.stderr, `attach: open tun "mangle0": `)
+	has(t, "standard error", o.stderr, `attach: open tun "mangle0": `, "another instance is there already")
 	o = finishOn(t, host, command(t, append(args[:3:3], "--proxy", "198.18.0.2:1=127.0.0.1:1")...))
 	o.wants(t, 2)
 	has(t, "standard error", o.stderr, "an instance listens at "+args[2]+" already", "hint: --api ADDRESS")
@@ -75,6 +75,7 @@ func TestRunTargets(t *testing.T) {
 		{[]string{"--container", "no-such-container"}, "container no-such-container: "},
 	} {
 		cmd := command(t, append([]string{"run", "--port", "7000", "--api", "off"}, row.args...)...)
+		cmd.Env = append(cmd.Env, "PATH=") // engines of this machine are not asked
 		o := finishOn(t, host, cmd)
 		o.wants(t, 2)
 		has(t, strings.Join(row.args, " "), o.stderr, row.stderr)

@@ -55,6 +55,9 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, err := exec.LookPath(argv[0]); err != nil && !errors.Is(err, exec.ErrDot) {
+		return cannotRun(cmd, err)
+	}
 	p := &patient{linger: f.linger}
 	if p.trial, err = lab.NewTrial(files.labs, true); err != nil {
 		return &usageError{err, "tcpmangle lab runs both hosts"}
@@ -70,12 +73,12 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 		return err
 	}
 	defer host.Close()
-	warn(cmd.ErrOrStderr(), host)
 	names := inline.HostNames()
 	if p.cell, err = inline.NewCell(host, names, f.device()); err != nil {
 		return &machineError{err}
 	}
 	defer func() { err = errors.Join(err, p.cell.Close()) }()
+	warn(cmd.ErrOrStderr(), host, p.cell.Hooks())
 	if p.box, err = f.start(files, p.cell.Devices()); err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ traffic takes its old way, and the next start clears up the rest. It needs root,
 // A wayIn is what run can do: one of package inline, and what is to be said of it.
 type wayIn interface {
 	Devices() [2]tunnel.Device
+	Hooks() []netns.Hook
 	Undo() error
 	// host is the namespace whose traffic it is.
 	host() *netns.NS
@@ -193,9 +194,9 @@ type service struct {
 // open starts to listen, and tells that the box is inline.
 func (s *service) open(f *runFlags) error {
 	s.control(func() (*rules.Set, error) { return s.load(f) })
-	warn(s.err, s.way.host())
-	if a, ok := s.way.(*attached); ok && a.alone() {
-		fmt.Fprintln(s.err, "tcpmangle: this namespace has no device but lo, and what it says to itself stays as it is: nothing will pass")
+	warn(s.err, s.way.host(), s.way.Hooks())
+	if a, ok := s.way.(*attached); ok {
+		a.warn(s.err)
 	}
 	said := s.way.where()
 	if n := s.engine.Workers(); n < int(f.workers) {
@@ -215,7 +216,7 @@ func (s *service) open(f *runFlags) error {
 		said += "; toxiproxy " + at
 	}
 	fmt.Fprintf(s.err, "tcpmangle: inline %s\n", said)
-	return notify("READY=1")
+	return notifyReady("inline " + said)
 }
 
 // load reads the files again.
@@ -231,9 +232,13 @@ func (s *service) load(f *runFlags) (*rules.Set, error) {
 func (s *service) stay(ctx context.Context, reload <-chan os.Signal) error {
 	tick := time.NewTicker(watchServices)
 	defer tick.Stop()
+	a, _ := s.way.(*attached)
 	for {
 		select {
 		case <-ctx.Done():
+			return notify("STOPPING=1")
+		case <-a.ended():
+			fmt.Fprintf(s.err, "tcpmangle: %s has ended\n", a.name)
 			return notify("STOPPING=1")
 		case err := <-s.done:
 			s.done <- nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -15,50 +16,63 @@ import (
 // An attached is the box in a namespace in which services run already.
 type attached struct {
 	*inline.Way
-	ns    *netns.NS
-	name  string
-	ports []inline.Ports
+	ns        *netns.NS
+	container *inline.Container // whose namespace it is; nil: nobody's in particular
+	name      string
+	ports     []inline.Ports
 }
 
 // attach leads ports through the box.
 func (f *runFlags) attach(ports []inline.Ports) (wayIn, error) {
-	ns, name, err := f.target()
+	a, err := f.target()
 	if err != nil {
 		return nil, err
 	}
-	w, err := inline.Attach(ns, ports, f.device())
-	if err != nil {
-		return nil, &machineError{errors.Join(err, ns.Close())}
+	a.ports = ports
+	if a.Way, err = inline.Attach(a.ns, ports, f.device()); err != nil {
+		return nil, &machineError{errors.Join(err, a.letGo())}
 	}
-	return &attached{w, ns, name, ports}, nil
+	return a, nil
 }
 
-// target is the namespace to attach to.
-func (f *runFlags) target() (ns *netns.NS, name string, err error) {
-	path := ""
+// target is the namespace to attach to, not yet attached to.
+func (f *runFlags) target() (*attached, error) {
 	switch {
 	case f.netns != "":
-		name, path = "namespace "+f.netns, inline.NamespacePath(f.netns)
+		return openTarget("namespace "+f.netns, inline.NamespacePath(f.netns), "ip netns list")
 	case f.pid != 0:
-		name, path = fmt.Sprintf("the namespace of process %d", f.pid), inline.ProcessPath(f.pid)
+		return openTarget(fmt.Sprintf("the namespace of process %d", f.pid), inline.ProcessPath(f.pid), "has the process ended?")
 	case f.container != "":
-		pid, err := inline.ContainerPID(f.container)
-		if err != nil {
-			return nil, "", &usageError{err, "docker ps, or podman ps, lists those that run"}
-		}
-		name, path = "container "+f.container, inline.ProcessPath(pid)
-	default:
-		ns, err = netns.Here()
-		return ns, "this namespace", err
+		return f.targetContainer()
 	}
-	if ns, err = netns.Open(path); errors.Is(err, os.ErrNotExist) {
-		hint := "ip netns list"
-		if f.pid != 0 {
-			hint = "has the process ended?"
-		}
-		return nil, "", &usageError{err, hint}
+	ns, err := netns.Here()
+	return &attached{ns: ns, name: "this namespace"}, err
+}
+
+// openTarget opens a namespace by its file. The hint is for one that is not there.
+func openTarget(name, path, hint string) (*attached, error) {
+	ns, err := netns.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = &usageError{err, hint}
 	}
-	return ns, name, err
+	return &attached{ns: ns, name: name}, err
+}
+
+func (f *runFlags) targetContainer() (*attached, error) {
+	c, err := inline.OpenContainer(f.container)
+	if err != nil {
+		hint := "docker ps, or podman ps, lists those that run"
+		if errors.Is(err, inline.ErrElsewhere) {
+			hint = "is the engine on another machine, or are we in a container? --pid and --netns take what is seen here"
+		}
+		return nil, &usageError{err, hint}
+	}
+	a, err := openTarget("container "+f.container, inline.ProcessPath(c.PID), "has the container ended?")
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	a.container = c
+	return a, nil
 }
 
 // portsOf are the ports that rules are about, and those of --port.
@@ -131,6 +145,24 @@ func (a *attached) where() string {
 	return fmt.Sprintf("in %s: port %s by %s and %s", a.name, strings.Join(ports, ", "), d[0].Name(), d[1].Name())
 }
 
+// ended is closed when what was attached to is no more: containers end, other ways in do not.
+func (a *attached) ended() <-chan struct{} {
+	if a == nil || a.container == nil {
+		return nil
+	}
+	return a.container.Ended()
+}
+
+// warn tells why nothing may happen, before somebody wonders.
+func (a *attached) warn(w io.Writer) {
+	if a.alone() {
+		fmt.Fprintln(w, "tcpmangle: this namespace has no device but lo, and what it says to itself stays as it is: nothing will pass")
+	}
+	if a.container != nil && a.container.Paused {
+		fmt.Fprintf(w, "tcpmangle: notice: %s is paused: its kernel answers, its processes do not\n", a.name)
+	}
+}
+
 // alone tells whether the namespace has no device but its loopback and ours, so that
 // nothing can come in that would be led through the box.
 func (a *attached) alone() bool {
@@ -153,4 +185,12 @@ func (a *attached) admits(set *rules.Set) error {
 	return nil
 }
 
-func (a *attached) close() error { return errors.Join(a.Way.Close(), a.ns.Close()) }
+func (a *attached) close() error { return errors.Join(a.Way.Close(), a.letGo()) }
+
+// letGo lets go of what was attached to.
+func (a *attached) letGo() error {
+	if a.container == nil {
+		return a.ns.Close()
+	}
+	return errors.Join(a.ns.Close(), a.container.Close())
+}

@@ -23,6 +23,9 @@ func notify(state string) error {
 	return err
 }
 
+// notifyReady tells that everything is in place, and what it is, for systemctl status.
+func notifyReady(what string) error { return notify("READY=1\nSTATUS=" + what) }
+
 // notifyReload tells that the files are being read again, and when that began.
 func notifyReload() {
 	var now unix.Timespec

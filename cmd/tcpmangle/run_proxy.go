@@ -102,6 +102,7 @@ func resolve(one lab.Proxy) (s inline.Service, err error) {
 	if s.Upstream, err = addressOf(one.Upstream, version); err != nil {
 		return s, err
 	}
+	s.Upstream = netip.AddrPortFrom(here(s.Upstream.Addr()), s.Upstream.Port())
 	if version = "4"; s.Upstream.Addr().Is6() {
 		version = "6"
 	}
@@ -109,6 +110,23 @@ func resolve(one lab.Proxy) (s inline.Service, err error) {
 		s.Listen, err = addressOf(one.Listen, version)
 	}
 	return s, err
+}
+
+// here is where who connects to an address gets to: no address, as in ":6379", is this host's
+// loopback.
+func here(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
+		return loopback(a.Is6())
+	}
+	return a
+}
+
+// loopback is this host's address for itself.
+func loopback(v6 bool) netip.Addr {
+	if v6 {
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // addressOf finds the address of HOST:PORT in an IP version, any if it is empty.
@@ -149,11 +167,14 @@ var _ toxiproxy.Ways = toxiWays{}
 
 // Add makes one.
 func (w toxiWays) Add(name, listen, upstream string) (toxiproxy.Way, error) {
-	s, err := resolve(lab.Proxy{Name: name, Listen: cmp.Or(listen, "127.0.0.1:0"), Upstream: upstream})
-	if err == nil {
-		s, err = w.proxies.Add(s)
-	}
+	s, err := resolve(lab.Proxy{Name: name, Listen: listen, Upstream: upstream})
 	if err != nil {
+		return toxiproxy.Way{}, err
+	}
+	if listen == "" {
+		s.Listen = netip.AddrPortFrom(loopback(s.Upstream.Addr().Is6()), 0)
+	}
+	if s, err = w.proxies.Add(s); err != nil {
 		return toxiproxy.Way{}, err
 	}
 	w.mu.Lock()

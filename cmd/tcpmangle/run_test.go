@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -264,39 +263,6 @@ func TestRunProxiesIsKilled(t *testing.T) {
 	}
 	finishOn(t, host, command(t, "doctor", "--sweep")).wants(t, 0)
 	nstest.SameFace(t, host, before)
-}
-
-// Killed at any moment, also while it is setting up, it leaves a host on which traffic flows, and
-// nothing after the next start.
-func TestKilledAtAnyMoment(t *testing.T) {
-	needRoot(t)
-	rules := written(t, "hole.toml", holeRules)
-	for name, args := range map[string][]string{
-		"exec":   {"exec", "-f", rules, "--", "sleep", "60"},
-		"proxy":  {"run", "--api", "off", "--proxy", "0.0.0.0:17000=127.0.0.1:7000"},
-		"attach": {"run", "--api", "off", "-f", rules},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			host, elsewhere := nstest.New(t), nstest.New(t)
-			of4, _ := nstest.Wire(t, 0, elsewhere, host)
-			to := netip.AddrPortFrom(of4, 7000)
-			echo(t, host, "0.0.0.0:7000")
-			c := meet(t, elsewhere, to)
-			before := nstest.Face(t, host)
-			dice := rand.New(rand.NewPCG(7, 7))
-			for range 17 {
-				cmd := command(t, args...)
-				on(t, host, cmd)
-				time.Sleep(time.Duration(dice.Int64N(int64(300 * time.Millisecond)))) // any moment will do
-				nstest.Must(t, cmd.Process.Kill())
-				cmd.Wait()
-				pings(t, c)
-			}
-			finishOn(t, host, command(t, "doctor", "--sweep")).wants(t, 0)
-			nstest.SameFace(t, host, before)
-		})
-	}
 }
 
 // SIGHUP puts other rules in force; with a mistake in them nothing changes, and it says why.

@@ -104,7 +104,10 @@ func userNSHint() string {
 	return "run as root"
 }
 
-// checkNS makes a namespace, lists its sockets, and lets it go.
+// SysctlHint is what a container needs that may not write to its /proc/sys.
+const SysctlHint = "start the container with --security-opt unmask=/proc/sys (docker: systempaths=unconfined), or --privileged"
+
+// checkNS makes a namespace, lists its sockets, sets a sysctl, and lets it go.
 func checkNS() error {
 	n, err := New()
 	if err != nil {
@@ -113,6 +116,9 @@ func checkNS() error {
 	defer n.Close()
 	if _, err := n.Sockets(); err != nil {
 		return &MissingError{What: "sock_diag", Hint: "modprobe tcp_diag", Err: err}
+	}
+	if err := n.Sysctl("net.ipv4.tcp_no_metrics_save", "1"); err != nil {
+		return &MissingError{What: "/proc/sys", Hint: SysctlHint, Err: err}
 	}
 	return nil
 }

@@ -85,12 +85,34 @@ func (n *NS) AddRoute(dst netip.Prefix, dev string) error {
 	return nil
 }
 
-// DelRoute takes away what AddRoute has made.
+// AddLocalRoute has what a device brings for an address be delivered on this host, though the address is
+// another device's. Who sends from this host still finds it there.
+func (n *NS) AddLocalRoute(a netip.Addr, dev string) error {
+	err := n.onLink(dev, func(l netlink.Link) error {
+		return n.route.RouteAdd(&netlink.Route{
+			LinkIndex: l.Attrs().Index,
+			Dst:       ipNet(netip.PrefixFrom(a, a.BitLen())),
+			Table:     TableLocal,
+			Type:      unix.RTN_LOCAL,
+			Scope:     netlink.SCOPE_HOST,
+			Priority:  secondChoice + l.Attrs().Index,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("local route %v dev %q: %w", a, dev, err)
+	}
+	return nil
+}
+
+// secondChoice is the metric of the first of several routes behind the kernel's own.
+const secondChoice = 1 << 16
+
+// DelRoute takes away what AddRoute has made. There being none is no error.
 func (n *NS) DelRoute(dst netip.Prefix, dev string) error {
 	err := n.onLink(dev, func(l netlink.Link) error {
 		return n.route.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(dst.Masked()), Scope: netlink.SCOPE_LINK})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("delete route %v dev %q: %w", dst, dev, err)
 	}
 	return nil

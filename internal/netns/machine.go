@@ -1,15 +1,12 @@
 package netns
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
@@ -104,34 +101,4 @@ func inNew(f func(*NS) error) error {
 	}
 	defer n.Close()
 	return f(n)
-}
-
-// Firewalls lists the chains of the namespace that drop what is forwarded unless a rule
-// of theirs lets it pass, as "table chain". A chain in which a rule names devices that
-// begin with prefix is left out: somebody has thought of them.
-func (n *NS) Firewalls(prefix string) (names []string, err error) {
-	conn, err := nftables.New(n.forNFTables())
-	if err != nil {
-		return nil, err
-	}
-	chains, err := conn.ListChains()
-	for _, c := range chains {
-		if c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop {
-			continue
-		}
-		if rules, err := conn.GetRules(c.Table, c); err != nil || !slices.ContainsFunc(rules, naming(prefix)) {
-			names = append(names, c.Table.Name+" "+c.Name)
-		}
-	}
-	return names, err
-}
-
-// naming tells whether a rule compares something with what begins with prefix.
-func naming(prefix string) func(*nftables.Rule) bool {
-	return func(r *nftables.Rule) bool {
-		return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
-			c, ok := e.(*expr.Cmp)
-			return ok && bytes.HasPrefix(c.Data, []byte(prefix))
-		})
-	}
 }

@@ -49,7 +49,23 @@ func (n *NS) takeHandles() (err error) {
 	return err
 }
 
-// ID is the namespace's number, the same for everybody who holds it while it lives.
+// Cookie is a number that no other namespace has, nor ever had since the machine was started;
+// 0 where the kernel, before Linux 5.14, has none.
+func (n *NS) Cookie() (cookie uint64) {
+	_ = n.Do(func() error {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		return err
+	})
+	return cookie
+}
+
+// ID is the namespace's number, the same for everybody who holds it while it lives. When it has
+// gone, another one may have it.
 func (n *NS) ID() (inode uint64, err error) {
 	info, err := n.ns.Stat()
 	if err != nil {

@@ -2,6 +2,7 @@ package netns
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 
 	"github.com/google/nftables/expr"
@@ -23,7 +24,7 @@ type PacketRule struct {
 	Dport uint16
 
 	Do Treatment
-	To netip.AddrPort // of Redirect; port 0: as it was
+	To netip.AddrPort // of Redirect and Readdress; port 0: as it was
 }
 
 // A Treatment is what is done to packets.
@@ -34,6 +35,17 @@ const (
 	Masquerade Treatment = iota // they go out with the address of the device
 	Redirect                    // they go to another address
 	Refuse                      // they end here
+	Accept                      // they pass
+	// Readdress writes another IPv6 destination into the header, and that is all: no
+	// connection is tracked for it, nothing is done to answers. Both addresses need the same
+	// checksum (RFC 6296, section 2.6), for that of the segment stays as it is.
+	Readdress
+)
+
+// Where addresses stand in the headers of IPv4 and IPv6.
+const (
+	source4, destination4 = 12, 16
+	source6, destination6 = 8, 24
 )
 
 // register is where an expression leaves its result for the next one.
@@ -57,8 +69,8 @@ func (r PacketRule) expressions() (all []expr.Any) {
 	if family := r.family(); family != 0 {
 		add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal(family))
 	}
-	add(addressMatch(r.Src, 12, 8)...)
-	add(addressMatch(r.Dst, 16, 24)...)
+	add(addressMatch(r.Src, source4, source6)...)
+	add(addressMatch(r.Dst, destination4, destination6)...)
 	if r.Local {
 		add(&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
 			equal(binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)...))
@@ -122,6 +134,16 @@ func (r PacketRule) treatment() []expr.Any {
 		return []expr.Any{&expr.Masq{}}
 	case Refuse:
 		return []expr.Any{verdict(expr.VerdictDrop)}
+	case Accept:
+		return []expr.Any{&expr.Counter{}, verdict(expr.VerdictAccept)}
+	case Readdress:
+		return []expr.Any{
+			&expr.Immediate{Register: register, Data: r.To.Addr().AsSlice()},
+			&expr.Payload{
+				OperationType: expr.PayloadWrite, SourceRegister: register,
+				Base: expr.PayloadBaseNetworkHeader, Offset: destination6, Len: net.IPv6len,
+			},
+		}
 	}
 	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(r.family()), RegAddrMin: register}
 	all := []expr.Any{&expr.Immediate{Register: register, Data: r.To.Addr().AsSlice()}}

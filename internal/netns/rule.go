@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -22,8 +23,8 @@ const (
 	TableDefault = unix.RT_TABLE_DEFAULT
 )
 
-// A Rule of policy routing: packets that it matches are looked up in a table.
-// Zero values match everything.
+// A Rule of policy routing: packets that it matches are looked up in a table, or go on at a
+// later rule. Zero values match everything.
 type Rule struct {
 	V6       bool
 	Priority int
@@ -31,19 +32,39 @@ type Rule struct {
 	TCP      bool      // TCP only
 	Sport    [2]uint16 // from, to; both included
 	Dport    [2]uint16
-	Table    int // 0: unreachable
+	Table    int
+	Goto     int `json:",omitempty"` // the priority at which the walk goes on; then there is no Table
 }
 
-// AddRule adds a rule.
+// AddRule adds a rule. The error is fs.ErrExist if it is there.
 func (n *NS) AddRule(r Rule) error { return n.onRule(r, "add", (*netlink.Handle).RuleAdd) }
 
-// DelRule takes a rule away. There being none is no error.
-func (n *NS) DelRule(r Rule) error {
-	err := n.onRule(r, "delete", (*netlink.Handle).RuleDel)
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+// DelRule takes a rule away. The error is fs.ErrNotExist if there is none.
+func (n *NS) DelRule(r Rule) error { return n.onRule(r, "delete", (*netlink.Handle).RuleDel) }
+
+// HasRule tells whether a table is looked up at a priority, for whatever packets.
+func (n *NS) HasRule(v6 bool, priority, table int) (has bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return false, os.ErrClosed
 	}
-	return err
+	rules, err := n.route.RuleList(family(v6))
+	return slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Priority == priority && r.Table == table }), err
+}
+
+// DelRulesTo takes away all rules of an IP version that lead to a table.
+func (n *NS) DelRulesTo(table int, v6 bool) error {
+	any := Rule{V6: v6, Priority: -1, Table: table} // the kernel looks at what is given only
+	for {
+		err := n.onRule(any, "delete", (*netlink.Handle).RuleDel)
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (n *NS) onRule(r Rule, verb string, do func(*netlink.Handle, *netlink.Rule) error) error {
@@ -58,8 +79,8 @@ func (n *NS) onRule(r Rule, verb string, do func(*netlink.Handle, *netlink.Rule)
 	return nil
 }
 
-// frActUnreachable is FR_ACT_UNREACHABLE of linux/fib_rules.h.
-const frActUnreachable = 7
+// frActGoto is FR_ACT_GOTO of linux/fib_rules.h.
+const frActGoto = 2
 
 func (r Rule) netlink() *netlink.Rule {
 	rule := netlink.NewRule()
@@ -74,8 +95,8 @@ func (r Rule) netlink() *netlink.Rule {
 	if r.Dport[1] != 0 {
 		rule.Dport = netlink.NewRulePortRange(r.Dport[0], r.Dport[1])
 	}
-	if r.Table == 0 {
-		rule.Type = frActUnreachable
+	if r.Goto != 0 {
+		rule.Type, rule.Goto = frActGoto, r.Goto
 	}
 	return rule
 }

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,13 +30,15 @@ type Table struct {
 // A Hook is where packets meet the rules of a Table.
 type Hook uint8
 
-// The hooks. At the first three, rules translate addresses; at Forwarded they let
-// packets pass or not.
+// The hooks. At the first three, rules translate addresses of connections; at Forwarded
+// and Delivered they let packets pass or not; at Entering they see each packet by itself.
 const (
 	Arriving  Hook = iota // before a packet from elsewhere is routed
 	Sending               // before a packet of this host's own is routed
 	Leaving               // when a packet goes out
 	Forwarded             // a packet is neither from this host nor for it
+	Entering              // a packet has come from elsewhere, and nothing knows of it yet
+	Delivered             // a packet is for this host
 )
 
 var hooks = [...]struct {
@@ -48,10 +51,12 @@ var hooks = [...]struct {
 	{"sending", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest},
 	{"leaving", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource},
 	{"forwarded", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter},
+	{"entering", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw},
+	{"delivered", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter},
 }
 
-// ownedTable is NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h, in network order; since Linux 5.12.
-var ownedTable = []byte{0, 0, 0, 2}
+// tableOwner is NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h; since Linux 5.12.
+const tableOwner = 2
 
 // maxTables is how many Tables there may be in a namespace.
 const maxTables = 256
@@ -101,7 +106,7 @@ func (n *NS) forNFTables() nftables.ConnOption {
 func createOwned(c *nfnetlink.Conn, name string) error {
 	attributes, err := nfnetlink.MarshalAttributes([]nfnetlink.Attribute{
 		{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(name), 0)},
-		{Type: unix.NFTA_TABLE_FLAGS, Data: ownedTable},
+		{Type: unix.NFTA_TABLE_FLAGS, Data: binary.BigEndian.AppendUint32(nil, tableOwner)},
 	})
 	if err != nil {
 		return err

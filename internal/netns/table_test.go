@@ -1,13 +1,14 @@
 package netns
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -95,44 +96,6 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// Chains that drop what is forwarded are found, but for those in which our devices are named.
-func TestFirewalls(t *testing.T) {
-	n := newNS(t)
-	wants := func(want ...string) {
-		t.Helper()
-		if got, err := n.Firewalls("mangle"); err != nil || !slices.Equal(got, want) {
-			t.Errorf("got %v, %v; want %v", got, err, want)
-		}
-	}
-	wants()
-	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := conn.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv4})
-	accept, drop := nftables.ChainPolicyAccept, nftables.ChainPolicyDrop
-	chain := &nftables.Chain{
-		Name: "FORWARD", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept,
-	}
-	put := func() {
-		t.Helper()
-		if err := conn.Flush(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conn.AddChain(chain)
-	put()
-	wants()
-	chain.Policy = &drop
-	conn.AddChain(chain)
-	put()
-	wants("filter FORWARD")
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: PacketRule{In: "mangle*", Do: Refuse}.expressions()})
-	put()
-	wants()
-}
-
 func TestWhereAddressesLead(t *testing.T) {
 	n := newNS(t)
 	if n.HasDefaultRoute(false) || n.HasDefaultRoute(true) {
@@ -146,6 +109,56 @@ func TestWhereAddressesLead(t *testing.T) {
 	}
 	if !n.HasDefaultRoute(false) || n.HasDefaultRoute(true) {
 		t.Error("the default route of IPv4 is not seen")
+	}
+}
+
+// Sizes are those of devices that are up, the loopback aside.
+func TestMTUs(t *testing.T) {
+	n := newNS(t)
+	wants := func(byDefault, largest int) {
+		t.Helper()
+		if d, l := n.DefaultMTU(), n.LargestMTU(); d != byDefault || l != largest {
+			t.Errorf("by default %d, at most %d; want %d and %d", d, l, byDefault, largest)
+		}
+	}
+	wants(0, 0)
+	for dev, mtu := range map[string]int{"small": 1300, "large": 9000} {
+		must(t, n.Do(func() error {
+			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: dev, MTU: mtu}, PeerName: dev + "-peer"})
+		}))
+		must(t, n.SetMTU(dev+"-peer", mtu))
+	}
+	up := func(dev string) { must(t, errors.Join(n.LinkUp(dev), n.LinkUp(dev+"-peer"))) }
+	wants(0, 0)
+	up("small")
+	wants(0, 1300)
+	up("large")
+	must(t, n.AddRoute(netip.MustParsePrefix("::/0"), "small"))
+	wants(1300, 9000)
+	must(t, n.AddAddr("large", netip.MustParsePrefix("10.0.0.1/24")))
+	must(t, n.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), "large"))
+	wants(9000, 9000)
+}
+
+func TestCookie(t *testing.T) {
+	one, other := newNS(t), newNS(t)
+	first, second := one.Cookie(), other.Cookie()
+	if again := one.Cookie(); again != first || first == second {
+		t.Errorf("cookies %d, then %d; of another one %d", first, again, second)
+	}
+}
+
+func TestHasRule(t *testing.T) {
+	n := newNS(t)
+	for _, row := range []struct {
+		priority, table int
+		want            bool
+	}{{0, TableLocal, true}, {0, TableMain, false}, {1, TableLocal, false}, {32766, TableMain, true}} {
+		for _, v6 := range []bool{false, true} {
+			if got, err := n.HasRule(v6, row.priority, row.table); got != row.want || err != nil {
+				t.Errorf("priority %d, table %d: %v, %v", row.priority, row.table, got, err)
+			}
+		}
 	}
 }
 

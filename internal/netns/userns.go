@@ -74,8 +74,11 @@ func PassSignals() (pass func(child *os.Process), stop func()) {
 	}
 }
 
-// userNS asks for a child that is root of its own user and network namespace.
+// userNS asks for a child that is root of its own user and network namespace. The files in /proc
+// of a program with file capabilities are root's (PR_SET_DUMPABLE(2const)), and the child's
+// uid_map is one of them; nobody without these capabilities can trace us all the same.
 func userNS() *syscall.SysProcAttr {
+	unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	return &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},

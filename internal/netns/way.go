@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"net"
 	"net/netip"
 	"os"
 
@@ -9,18 +10,59 @@ import (
 
 // HasDefaultRoute tells whether packets of an IP version find a way to anywhere.
 func (n *NS) HasDefaultRoute(v6 bool) bool {
-	somewhere := netip.MustParseAddr("192.0.2.1") // set aside for documents (RFC 5737)
-	if v6 {
-		somewhere = netip.MustParseAddr("2001:db8::1") // RFC 3849
-	}
-	kind, err := n.routeType(somewhere)
+	kind, err := n.routeType(somewhere(v6))
 	return err == nil && kind == unix.RTN_UNICAST
+}
+
+// somewhere is an address that nobody has: they are set aside for documents (RFC 5737, RFC 3849).
+func somewhere(v6 bool) netip.Addr {
+	if v6 {
+		return netip.MustParseAddr("2001:db8::1")
+	}
+	return netip.MustParseAddr("192.0.2.1")
 }
 
 // IsLocal tells whether an address is one of the namespace's own.
 func (n *NS) IsLocal(a netip.Addr) bool {
 	kind, err := n.routeType(a)
 	return err == nil && kind == unix.RTN_LOCAL
+}
+
+// DefaultMTU is the MTU of the device by which packets of IPv4, or of IPv6 if only they do, find
+// their way to anywhere; 0 if there is none.
+func (n *NS) DefaultMTU() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return 0
+	}
+	for _, v6 := range []bool{false, true} {
+		routes, err := n.route.RouteGet(somewhere(v6).AsSlice())
+		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_UNICAST {
+			continue
+		}
+		if link, err := n.route.LinkByIndex(routes[0].LinkIndex); err == nil {
+			return link.Attrs().MTU
+		}
+	}
+	return 0
+}
+
+// LargestMTU is that of the device with the largest packets, but for the loopback; 0 if there is
+// no other that is up.
+func (n *NS) LargestMTU() (mtu int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return 0
+	}
+	links, _ := n.route.LinkList() // those that were read, if it changes just now
+	for _, l := range links {
+		if a := l.Attrs(); a.Flags&net.FlagUp != 0 && a.Flags&net.FlagLoopback == 0 {
+			mtu = max(mtu, a.MTU)
+		}
+	}
+	return mtu
 }
 
 // routeType is what the kernel does with packets to an address.

@@ -86,8 +86,8 @@ func Dial(host *netns.NS, to netip.AddrPort) (c *net.TCPConn, err error) {
 	return c, err
 }
 
-// Face is all of a host that a way in to the box may change: links, rules, routes, tables of
-// nftables, and sysctls.
+// Face is all of a host that a way in to the box may change: links, rules, routes, tables and
+// rules of nftables, and sysctls.
 func Face(t testing.TB, host *netns.NS) (lines []string) {
 	t.Helper()
 	Must(t, host.Do(func() error {
@@ -113,6 +113,7 @@ func Face(t testing.TB, host *netns.NS) (lines []string) {
 	Must(t, err)
 	tables, err := host.Tables()
 	Must(t, err)
+	lines = append(lines, rules(t, host)...)
 	lines = append(lines, "links "+strings.Join(links, " "), "tables "+strings.Join(tables, " "))
 	slices.Sort(lines)
 	return lines
