@@ -26,12 +26,16 @@ func insideCommand() *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			err := inline.Enter(argv)
-			complain(cmd.ErrOrStderr(), err, "")
-			if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-				return &exitError{exitNotFound}
-			}
-			return &exitError{exitNotRunnable}
+			return cannotRun(cmd, inline.Enter(argv))
 		},
 	}
+}
+
+// cannotRun says why a command cannot be run, with the status that a shell has for it.
+func cannotRun(cmd *cobra.Command, err error) error {
+	complain(cmd.ErrOrStderr(), err, "")
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return &exitError{exitNotFound}
+	}
+	return &exitError{exitNotRunnable}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,8 +82,10 @@ func explain(stderr io.Writer, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errFailed):
+		complainBeside(stderr, err)
 		return exitFailed
 	case errors.As(err, &exit):
+		complainBeside(stderr, err)
 		return exit.status
 	case errors.As(err, &mistakes):
 		mistakes.Render(stderr)
@@ -102,10 +105,26 @@ func explain(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
+// complain prints what went wrong, each line of it as ours, and what there is to try.
 func complain(w io.Writer, err error, hint string) {
-	fmt.Fprintf(w, "tcpmangle: %v\n", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "tcpmangle: %s\n", strings.TrimSuffix(line, "\n"))
+	}
 	if hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+// complainBeside prints what went wrong beside a verdict or a status that speaks for itself.
+func complainBeside(w io.Writer, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			complainBeside(w, e)
+		}
+		return
+	}
+	if _, exit := errors.AsType[*exitError](err); !exit && !errors.Is(err, errFailed) {
+		complain(w, err, "")
 	}
 }
 

@@ -39,11 +39,15 @@ var calls = []struct {
 	{"topic-scripts", "help scripts", 0},
 	{"topic-kinds", "help kinds", 0},
 	{"topic-actions", "help actions", 0},
+	{"help-of-an-action", "help delay", 0},
+	{"complete-kill-by", "__complete kill --by f", 0},
+	{"complete-events-type", "__complete events --type rule,s", 0},
 
 	// Mistakes in the call.
 	{"unknown-command", "chek testdata/good.toml", 2},
 	{"unknown-command-far", "frobnicate", 2},
 	{"unknown-topic", "help frobnicate", 2},
+	{"unknown-topic-near", "help action", 2},
 	{"unknown-topic-below", "help lab frobnicate", 2},
 	{"topic-as-command", "kinds", 2},
 	{"unknown-flag", "--frobnicate", 2},
@@ -58,6 +62,8 @@ var calls = []struct {
 	{"exec-nothing", "exec -f testdata/good.toml --", 2},
 	{"exec-mistakes", "exec -f testdata/late-fin.toml -- true", 2},
 	{"exec-of-a-lab", "exec -f testdata/exchange.toml -- true", 2},
+	{"exec-not-found", "exec -- no-such-command", 127},
+	{"exec-linger", "exec --linger 5 -- true", 2},
 	{"exec-over-its-rules", "exec -f testdata/good.toml --pcap testdata/good.toml -- true", 2},
 	{"run-nothing", "run", 2},
 	{"run-argument", "run redis", 2},
@@ -68,6 +74,8 @@ var calls = []struct {
 	{"run-ports-and-proxy", "run --port 80 --proxy 198.18.0.2:80=127.0.0.1:80", 2},
 	{"run-proxy", "run --proxy 198.18.0.2:80", 2},
 	{"run-proxy-of-a-name", "run --proxy redis:80=127.0.0.1:80", 2},
+	{"run-pid", "run --pid web", 2},
+	{"run-pid-large", "run --pid 99999999999999999999", 2},
 	{"run-port", "run --port 80,http", 2},
 	{"run-port-zero", "run --port 0-80", 2},
 	{"doctor-argument", "doctor house", 2},
@@ -125,6 +133,7 @@ var calls = []struct {
 	{"play-pass-verbose", "play -v testdata/pass.ladder", 0},
 	{"play-fail", "play testdata/pass.ladder testdata/fail.ladder", 1},
 	{"play-json", "play --seed 3 --json testdata/pass.ladder testdata/fail.ladder", 1},
+	{"play-two-unreadable", "play testdata/nowhere.ladder testdata/pass.ladder testdata/nor-here.ladder", 2},
 	{"play-bad", "play testdata/pass.ladder testdata/bad.ladder", 2},
 }
 

@@ -68,7 +68,9 @@ func newRoot() *cobra.Command {
 the state of both endpoints, and does what a rule file says to exactly the segment
 that the rule means. TCP stays end to end, between two real kernels.
 
-What files may say is in tcpmangle help rules, lab, scripts, kinds and actions.`,
+What files may say is in tcpmangle help rules, lab, scripts, kinds and actions; one action's
+part is in tcpmangle help delay, say.`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -82,12 +84,14 @@ What files may say is in tcpmangle help rules, lab, scripts, kinds and actions.`
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.SetVersionTemplate("tcpmangle {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, flagError(err)) })
 	addGroup(root, "Experiments and files:", labCommand(), checkCommand(), replayCommand(), playCommand(), benchCommand())
 	addGroup(root, "In front of real services:", execCommand(), runCommand(), doctorCommand())
 	addGroup(root, "A running instance:", instanceCommands()...)
 	root.AddCommand(versionCommand(), insideCommand())
 	root.SetHelpCommand(helpCommand(root))
+	complete(root)
 	return root
 }
 
@@ -101,14 +105,22 @@ func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	var names []string
+	return unknown("command", name, subcommandNames(cmd))
+}
+
+func subcommandNames(cmd *cobra.Command) (names []string) {
 	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
 	}
+	return names
+}
+
+// unknown says that there is no such thing, and which one there is that is called much the same.
+func unknown(what, name string, names []string) error {
 	if near := tomldoc.Closest(name, names); near != "" {
-		return fmt.Errorf("unknown command %q; did you mean %q?", name, near)
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
-	return fmt.Errorf("unknown command %q", name)
+	return fmt.Errorf("unknown %s %q", what, name)
 }

@@ -38,6 +38,16 @@ func findTopic(name string) *topic {
 	return nil
 }
 
+// findAction is a topic about one action alone, or nil.
+func findAction(name string) *topic {
+	for _, f := range rules.Faults() {
+		if f.Name == name {
+			return &topic{f.Name, f.Doc, func(w io.Writer) { writeAction(w, f) }}
+		}
+	}
+	return nil
+}
+
 // writeReference writes all topics, as docs/reference.md has them.
 func writeReference(w io.Writer) {
 	fmt.Fprint(w, "# Reference\n\nWhat `tcpmangle help rules`, `lab`, `scripts`, `kinds` and `actions` print. A test keeps this page true.\n")
@@ -150,21 +160,25 @@ func writeActions(w io.Writer) {
 	fmt.Fprintf(w, "%s end a segment's walk through the rules.\n", actionNames(func(f rules.FaultDoc) bool { return f.Terminal }))
 	fmt.Fprintf(w, "A rule with at may have %s.\n\n", actionNames(func(f rules.FaultDoc) bool { return f.Anytime }))
 	for _, f := range rules.Faults() {
-		fmt.Fprintf(w, "%s\n  %s\n", f.Name, f.Doc)
-		for _, p := range f.Params {
-			name := p.Name
-			if p.Primary {
-				name += "*"
-			}
-			value := p.Default
-			if p.Required {
-				value = "required"
-			}
-			entry(w, "  "+name, typeOf(p.Type, p.Values, value, bounds(p)), p.Doc)
-		}
+		writeAction(w, f)
 		fmt.Fprintln(w)
 	}
 	fmt.Fprint(w, "* may stand alone: { delay = \"50ms\" } is { delay = { by = \"50ms\" } }.\n")
+}
+
+func writeAction(w io.Writer, f rules.FaultDoc) {
+	fmt.Fprintf(w, "%s\n  %s\n", f.Name, f.Doc)
+	for _, p := range f.Params {
+		name := p.Name
+		if p.Primary {
+			name += "*"
+		}
+		value := p.Default
+		if p.Required {
+			value = "required"
+		}
+		entry(w, "  "+name, typeOf(p.Type, p.Values, value, bounds(p)), p.Doc)
+	}
 }
 
 // actionNames lists the actions of a sort: "a, b and c".

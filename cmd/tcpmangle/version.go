@@ -17,10 +17,12 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArguments,
 		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "tcpmangle %s%s, %s\n", version, revision(), runtime.Version())
+			fmt.Fprintf(cmd.OutOrStdout(), "tcpmangle %s\n", versionText())
 		},
 	}
 }
+
+func versionText() string { return version + revision() + ", " + runtime.Version() }
 
 // revision is the commit that the binary was built from, if it is known.
 func revision() string {

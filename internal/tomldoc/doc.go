@@ -131,10 +131,14 @@ func (d *Doc) syntaxError(err error) {
 	d.report(d.place(at), Section{}, "", errors.New(plain(message)))
 }
 
-// plain is a message in our form: lower case, no full stop.
+// plain is a message in our form: lower case but for an acronym, no full stop.
 func plain(message string) string {
+	message = strings.TrimSuffix(message, ".")
 	first, size := utf8.DecodeRuneInString(message)
-	return string(unicode.ToLower(first)) + strings.TrimSuffix(message[size:], ".")
+	if second, _ := utf8.DecodeRuneInString(message[size:]); unicode.IsUpper(second) {
+		return message
+	}
+	return string(unicode.ToLower(first)) + message[size:]
 }
 
 // place turns a stretch of the text into line and columns. It ends with the line.

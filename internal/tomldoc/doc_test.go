@@ -98,6 +98,15 @@ func TestExcerpt(t *testing.T) {
 	}
 }
 
+// What a file holds cannot be a command to the terminal that shows it.
+func TestExcerptIsPrintable(t *testing.T) {
+	d := Parse("f", "a\x1b[31m\a = 1\n")
+	got := d.Errors()[0].Excerpt()
+	if want := "    1 | a\ufffd[31m\ufffd = 1\n      | ^\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestSyntaxErrors(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
 		{"a = 1\na = 2\n", "f:2:1: key 'a' has already been defined"},
@@ -162,6 +171,7 @@ func TestReaders(t *testing.T) {
 text = "x"
 int = -3
 float = 1.5
+empty = ""
 bool = true
 duration = "1.5s"
 size = "64KiB"
@@ -179,6 +189,8 @@ many = ["a", "b"]
 		want any
 	}{
 		{"text", of(r.Text), "x"},
+		{"text", of(r.AnyText), "x"},
+		{"empty", of(r.AnyText), ""},
 		{"int", of(r.Int), int64(-3)},
 		{"int", of(r.Float), -3.0},
 		{"float", of(r.Float), 1.5},
@@ -221,6 +233,7 @@ func TestReadersRefuse(t *testing.T) {
 	}{
 		{`1`, refuse((*Table).Text), "must be a string, not an integer"},
 		{`""`, refuse((*Table).Text), "must not be empty"},
+		{`1`, refuse((*Table).AnyText), "must be a string, not an integer"},
 		{`"3"`, refuse((*Table).Int), "must be an integer; write 3 without quotes"},
 		{`3.5`, refuse((*Table).Int), "must be an integer, not a float"},
 		{`"x"`, refuse((*Table).Int), "must be an integer, not a string"},

@@ -3,6 +3,7 @@ package tomldoc
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // A Place is a stretch of one line of a file.
@@ -31,7 +32,18 @@ func (p Place) From(other Place) string {
 //	14 | delay = "10 ms"
 //	   |         ^^^^^^^
 func (p Place) Excerpt() string {
-	return fmt.Sprintf("%5d | %s\n%5s | %s%s\n", p.Line, p.Source, "", p.indent(), strings.Repeat("^", p.Width))
+	return fmt.Sprintf("%5d | %s\n%5s | %s%s\n", p.Line, p.shown(), "", p.indent(), strings.Repeat("^", p.Width))
+}
+
+// shown is the line as a terminal may have it: what is not to be printed, and could be a
+// command to it, is a replacement character.
+func (p Place) shown() string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, p.Source)
 }
 
 // indent is as wide as the line up to the place: tabs stay tabs.

@@ -105,6 +105,9 @@ func (t *Table) Value(key string) (Value, bool) {
 // Text reads a string that is not empty.
 func (t *Table) Text(key string) (string, bool) { return read(t, key, Value.Text) }
 
+// AnyText reads a string, which may be empty.
+func (t *Table) AnyText(key string) (string, bool) { return read(t, key, Value.AnyText) }
+
 // Int reads an integer.
 func (t *Table) Int(key string) (int64, bool) { return read(t, key, Value.Int) }
 

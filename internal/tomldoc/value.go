@@ -63,14 +63,20 @@ func typeName(data any) string {
 
 // Text is the value as a string that is not empty.
 func (v Value) Text() (string, bool) {
-	text, ok := v.data.(string)
-	switch {
-	case !ok:
-		v.wrong("a string")
-	case text == "":
+	text, ok := v.AnyText()
+	if ok && text == "" {
 		v.Errorf("must not be empty")
 	}
-	return text, ok && text != ""
+	return text, text != ""
+}
+
+// AnyText is the value as a string, which may be empty.
+func (v Value) AnyText() (string, bool) {
+	text, ok := v.data.(string)
+	if !ok {
+		v.wrong("a string")
+	}
+	return text, ok
 }
 
 // Int is the value as an integer.

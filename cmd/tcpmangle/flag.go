@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
+)
+
+// flagError says what is wrong with the value of a flag as files' readers do.
+func flagError(err error) error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	flag, text := bad.GetFlag(), bad.GetValue()
+	cause := bad.Unwrap()
+	_, number := errors.AsType[*strconv.NumError](cause)
+	switch {
+	case flag.Value.Type() == "duration":
+		if _, err := tomldoc.ParseDuration(text); err != nil {
+			return fmt.Errorf("--%s: %w", flag.Name, err)
+		}
+	case number && errors.Is(cause, strconv.ErrRange):
+		return fmt.Errorf("--%s: %s is too large", flag.Name, text)
+	case number:
+		return fmt.Errorf("--%s: %q is not a whole number", flag.Name, text)
+	}
+	return fmt.Errorf("--%s %s: %w", flag.Name, text, cause)
+}
