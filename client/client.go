@@ -124,5 +124,6 @@ func decode(resp *http.Response, out any) error {
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	return nil
+	_, err := io.Copy(io.Discard, resp.Body) // up to the end, so that the connection serves the next call
+	return err
 }

@@ -20,10 +20,26 @@ type Connection struct {
 	PickedUp    bool           `json:"picked_up"` // its first SYN was not seen: roles are guesses
 	Age         Duration       `json:"age"`       // since its first segment
 	Idle        Duration       `json:"idle"`      // since an endpoint has last sent one
-	Lost        []string       `json:"lost"`      // whose segments a black hole takes: client, server
-	Held        int            `json:"held"`      // segments that are held
+	Bytes       Bytes          `json:"bytes"`
+	Lost        []string       `json:"lost"` // whose segments a black hole takes: client, server
+	Held        int            `json:"held"` // segments that are held
 	Tags        []string       `json:"tags"`
 	Rules       []string       `json:"rules"` // that can concern it
+}
+
+// Bytes are those of a connection's two streams.
+type Bytes struct {
+	Client Stream `json:"client"` // from the client to the server
+	Server Stream `json:"server"`
+}
+
+// A Stream is how far one direction of a connection has come, in bytes of payload, as sequence
+// numbers tell it: what was sent again counts once. What was sent but not delivered is under way,
+// held, or was lost and comes again. A connection that was picked up mid-stream is
+// counted from there. Beyond 1 TiB the numbers stay behind.
+type Stream struct {
+	Sent      uint64 `json:"sent"`
+	Delivered uint64 `json:"delivered"` // without a hole
 }
 
 // A Filter selects connections: all that is set must hold.

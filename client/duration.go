@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -26,6 +27,9 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	case nil:
 		return nil
 	case float64:
+		if math.Abs(v) > math.MaxInt64/float64(time.Second) {
+			return fmt.Errorf("%v seconds are more than a duration holds", v)
+		}
 		*d = Duration(v * float64(time.Second))
 		return nil
 	case string:

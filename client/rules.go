@@ -112,3 +112,24 @@ func (c *Client) setRules(ctx context.Context, file, text string, generation uin
 	var out Rules
 	return &out, decode(resp, &out)
 }
+
+// A File is a rule file that was read.
+type File struct {
+	Name string `json:"name"` // what messages call it
+	Text string `json:"text"`
+}
+
+// Files are rule files in their order, as PUT /v1/rules takes them.
+type Files struct {
+	Files []File `json:"files"`
+}
+
+// SetFiles is SetRules with several files, which are read in their order as those
+// of a call are. The answer to mistakes has those of all files.
+func (c *Client) SetFiles(ctx context.Context, files ...File) (*Rules, error) {
+	var out Rules
+	if err := c.call(ctx, http.MethodPut, "/v1/rules", Files{files}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}

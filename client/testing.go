@@ -50,7 +50,9 @@ func (c *Client) For(t testing.TB) *Test {
 	t.Cleanup(func() {
 		defer c.Close()
 		defer stop()
-		if err := c.EndLease(ctx, x.lease); err != nil {
+		within, cancel := context.WithTimeout(ctx, testTTL) // by then it ends by itself
+		defer cancel()
+		if err := c.EndLease(within, x.lease); err != nil {
 			t.Errorf("tcpmangle: end the lease: %v", err)
 		}
 		stop()

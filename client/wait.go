@@ -17,16 +17,29 @@ type Condition struct {
 	Filter
 	Connections string `json:"connections,omitempty"`
 
-	// Within is how long is waited at most; 10 s by default.
+	// Within is how long is waited for it to begin to hold, at most; 10 s by default.
 	Within Duration `json:"within,omitempty"`
+	// Lasts is how long it has to hold from then on, without a break: of the count, or, if there is
+	// none, of one and the same connection.
+	Lasts Duration `json:"lasts,omitempty"`
 }
 
 // A Wait is how a wait ended.
 type Wait struct {
 	Met  bool     `json:"met"`
 	Took Duration `json:"took"`
-	Seen uint64   `json:"seen"`          // firings, or connections, in the end
-	Why  string   `json:"why,omitempty"` // not met: what came closest
+	Seen uint64   `json:"seen"` // firings, or connections, in the end
+
+	// Of a condition that was met:
+	At   Duration `json:"at,omitempty"`   // since when it holds, on the instance's clock, as the times of events
+	Conn uint64   `json:"conn,omitempty"` // the connection that has met it, where one was enough
+
+	// Of one that was not:
+	Why     string       `json:"why,omitempty"`     // what came closest, in words
+	Longest Duration     `json:"longest,omitempty"` // it held so long without a break, at most
+	Instead []Connection `json:"instead,omitempty"` // up to 10 that have other states, but all else that was asked for
+
+	Most uint64 `json:"most,omitempty"` // connections that there were at once, at most
 }
 
 // Wait waits until a condition holds, or its time is over: then Met is false.

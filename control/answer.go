@@ -41,19 +41,20 @@ func answerError(w http.ResponseWriter, err error) {
 // errorOf says in the API's words what went wrong.
 func errorOf(err error) *client.Error {
 	var (
-		ready    *client.Error
-		mistakes rules.Errors
-		taken    *TakenError
-		tooMuch  *http.MaxBytesError
+		ready   *client.Error
+		bad     *badFiles
+		taken   *TakenError
+		tooMuch *http.MaxBytesError
 	)
+	mistakes, others := mistakesIn(err)
 	switch {
 	case errors.As(err, &ready):
 		return ready
-	case errors.As(err, &mistakes):
-		return &client.Error{
-			Status: http.StatusUnprocessableEntity, Mistakes: mistakesOf(mistakes),
-			Message: "there are mistakes in the rules; nothing has changed",
-		}
+	case len(mistakes) > 0:
+		said := append([]string{"there are mistakes in the rules; nothing has changed"}, others...)
+		return &client.Error{Status: http.StatusUnprocessableEntity, Mistakes: mistakesOf(mistakes), Message: strings.Join(said, "; ")}
+	case errors.As(err, &bad):
+		return &client.Error{Status: http.StatusUnprocessableEntity, Message: err.Error()}
 	case errors.As(err, &taken):
 		return &client.Error{Status: http.StatusConflict, Message: taken.Error(), Hint: "give the rule another name"}
 	case errors.As(err, &tooMuch):
@@ -66,6 +67,24 @@ func errorOf(err error) *client.Error {
 		return &client.Error{Status: http.StatusServiceUnavailable, Message: err.Error()}
 	}
 	return &client.Error{Status: http.StatusInternalServerError, Message: err.Error()}
+}
+
+// mistakesIn tells mistakes in rules from what else an error says.
+func mistakesIn(err error) (mistakes rules.Errors, others []string) {
+	if m, ok := err.(*rules.Error); ok {
+		return rules.Errors{m}, nil
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			m, o := mistakesIn(one)
+			mistakes, others = append(mistakes, m...), append(others, o...)
+		}
+		return mistakes, others
+	case *badFiles:
+		return mistakesIn(e.error)
+	}
+	return nil, []string{err.Error()}
 }
 
 func mistakesOf(errs rules.Errors) (all []client.Mistake) {
@@ -82,7 +101,11 @@ func mistakesOf(errs rules.Errors) (all []client.Mistake) {
 // readJSON reads the body of a call into v. An empty one leaves v as it is. A key that v has not is refused:
 // what is misspelt would be silently without effect.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	return decodeJSON(http.MaxBytesReader(w, r.Body, maxBody), v)
+}
+
+func decodeJSON(body io.Reader, v any) error {
+	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()
 	dec.UseNumber()
 	err := dec.Decode(v)

@@ -46,6 +46,13 @@ func TestClient(t *testing.T) {
 	if w, err := c.Wait(ctx, client.Condition{Filter: client.Filter{Port: "81"}, Within: client.Duration(20 * time.Millisecond)}); err != nil || w.Met {
 		t.Errorf("Wait: %+v, %v", w, err)
 	}
+	if w, err := c.Wait(ctx, client.Condition{Filter: client.Filter{Port: "80"}, Lasts: client.Duration(time.Millisecond)}); err != nil || !w.Met || w.Conn != 1 || w.At == 0 {
+		t.Errorf("Wait: %+v, %v", w, err)
+	}
+	w, err := c.Wait(ctx, client.Condition{Filter: client.Filter{Port: "80", State: "CLOSE_WAIT"}, Within: client.Duration(time.Millisecond)})
+	if err != nil || w.Met || len(w.Instead) != 1 || w.Instead[0].Bytes.Client != (client.Stream{Sent: 4, Delivered: 4}) {
+		t.Errorf("Wait: %+v, %v", w, err)
+	}
 	rules, err := c.SetRules(ctx, "mine.toml", dropFin)
 	if err != nil || rules.Generation != 2 || rules.Rules[0].File != "mine.toml" {
 		t.Errorf("SetRules: %+v, %v", rules, err)
@@ -59,10 +66,13 @@ func TestClient(t *testing.T) {
 		"mine.toml:6:20: rule 2: delay: \"10 ms\" is not a duration; write \"10ms\""; err == nil || err.Error() != want {
 		t.Errorf("SetRules: %v", err)
 	}
+	if rules, err := c.SetFiles(ctx, client.File{Name: "a", Text: holdAll}, client.File{Name: "b", Text: dropFin}); err != nil || rules.Rules[1].File != "b" {
+		t.Errorf("SetFiles: %+v, %v", rules, err)
+	}
 	if rules, err := c.Reload(ctx); err != nil || !slices.Equal(names(*rules), []string{"drop-fin", "keep"}) {
 		t.Errorf("Reload: %+v, %v", rules, err)
 	}
-	if rules, err := c.Rules(ctx); err != nil || rules.Generation != 3 {
+	if rules, err := c.Rules(ctx); err != nil || rules.Generation != 4 {
 		t.Errorf("Rules: %+v, %v", rules, err)
 	}
 	if conn, err := c.Act(ctx, 1, client.Blackhole("server")); err != nil || !slices.Equal(conn.Lost, []string{"server"}) {

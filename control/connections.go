@@ -110,7 +110,8 @@ func connectionOf(v *engine.ConnView) client.Connection {
 		Conn: v.Conn, Incarnation: v.Incarnation, Client: v.Client, Server: v.Server,
 		ClientState: v.ClientState.String(), ServerState: v.ServerState.String(), PickedUp: v.PickedUp,
 		Age: client.Duration(v.Age), Idle: client.Duration(v.Idle), Held: v.Held,
-		Lost: []string{}, Tags: orEmpty(v.Tags), Rules: orEmpty(v.Rules),
+		Bytes: client.Bytes{Client: streamOf(v, conntrack.FromClient), Server: streamOf(v, conntrack.FromServer)},
+		Lost:  []string{}, Tags: orEmpty(v.Tags), Rules: orEmpty(v.Rules),
 	}
 	for d, lost := range v.Lost {
 		if lost {
@@ -118,6 +119,10 @@ func connectionOf(v *engine.ConnView) client.Connection {
 		}
 	}
 	return c
+}
+
+func streamOf(v *engine.ConnView, d conntrack.Dir) client.Stream {
+	return client.Stream{Sent: v.Sent[d], Delivered: v.Delivered[d]}
 }
 
 // orEmpty is a list that JSON writes as such.
@@ -130,9 +135,6 @@ func orEmpty(list []string) []string {
 
 // readSelection reads the filter in the query of a URL.
 func readSelection(r *http.Request) (*selection, error) {
-	if err := onlyQuery(r, "state", "client_state", "server_state", "port", "client", "server", "tag", "closed", "after", "limit"); err != nil {
-		return nil, err
-	}
 	q := r.URL.Query()
 	closed, err := strconv.ParseBool(cmp.Or(q.Get("closed"), "false"))
 	if err != nil {

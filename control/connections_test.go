@@ -19,8 +19,8 @@ func TestConnection(t *testing.T) {
 	if c.Age <= 0 || c.Idle < 0 || c.Age < c.Idle {
 		t.Errorf("age %v, idle %v", c.Age, c.Idle)
 	}
-	got := fmt.Sprintln(c.Conn, c.Incarnation, c.Client, c.Server, c.ClientState, c.ServerState, c.PickedUp, c.Lost, c.Held, c.Tags, c.Rules)
-	if want := "1 1 10.77.1.1:4000 10.77.2.1:80 ESTABLISHED ESTABLISHED false [] 1 [seen] [keep mark]\n"; got != want {
+	got := fmt.Sprintln(c.Conn, c.Incarnation, c.Client, c.Server, c.ClientState, c.ServerState, c.PickedUp, c.Bytes, c.Lost, c.Held, c.Tags, c.Rules)
+	if want := "1 1 10.77.1.1:4000 10.77.2.1:80 ESTABLISHED ESTABLISHED false {{5 0} {0 0}} [] 1 [seen] [keep mark]\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,13 +25,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer s.hub.leave(l) // also if the engine has stopped
 	if err := s.hub.join(l); err != nil {
 		return err
 	}
-	defer s.hub.leave(l)
 	out := &stream{w: w, control: http.NewResponseController(w)}
 	out.sse = strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	out.open()
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
@@ -40,15 +44,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 
 // readListener reads what a caller wants to hear.
 func readListener(r *http.Request) (*listener, error) {
-	if err := onlyQuery(r, "type", "conn", "rule", "all"); err != nil {
-		return nil, err
-	}
 	q := r.URL.Query()
 	l := &listener{rule: q.Get("rule"), wake: make(chan struct{}, 1)}
 	for _, list := range q["type"] {
 		for name := range strings.SplitSeq(list, ",") {
-			if !engine.KnownEvent(name) {
-				return nil, refuse(http.StatusBadRequest, "type: there are no events %q", name)
+			if types := engine.EventTypes(); !slices.Contains(types, name) {
+				return nil, refuse(http.StatusBadRequest, "type: there are no events %q; there are %s", name, strings.Join(types, ", "))
 			}
 			l.types = append(l.types, name)
 		}

@@ -22,7 +22,7 @@ var errNeedsToken = errors.New("an API that is not on loopback needs a token")
 func (s *Server) guard(addr net.Addr) (http.Handler, error) {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return s.mux, nil
+		return s.handler(), nil
 	}
 	if s.cfg.Token == "" && !tcp.IP.IsLoopback() {
 		return nil, errNeedsToken
@@ -31,7 +31,7 @@ func (s *Server) guard(addr net.Addr) (http.Handler, error) {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, &client.Error{Status: http.StatusForbidden, Message: "a page of another origin may not call"})
 	}))
-	return s.checkHost(s.checkToken(origins.Handler(s.mux))), nil
+	return s.checkHost(s.checkToken(origins.Handler(s.handler()))), nil
 }
 
 func (s *Server) checkHost(next http.Handler) http.Handler {
@@ -48,8 +48,11 @@ func (s *Server) checkHost(next http.Handler) http.Handler {
 }
 
 // knownHost tells whether a Host header names this machine: an address does, as no
-// name that somebody else has made could.
+// name that somebody else has made could. HTTP/1.0 need not say any; browsers do.
 func (s *Server) knownHost(host string) bool {
+	if host == "" {
+		return true
+	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -63,9 +66,10 @@ func (s *Server) knownHost(host string) bool {
 func (s *Server) checkToken(next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(s.cfg.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		got := sha256.Sum256([]byte(token))
-		if s.cfg.Token != "" && subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		right := strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+		if s.cfg.Token != "" && !right {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answerError(w, &client.Error{
 				Status: http.StatusUnauthorized, Message: "the token is missing or wrong",

@@ -49,9 +49,14 @@ func TestGuard(t *testing.T) {
 		{name: "cross-site", base: plain, site: "cross-site", status: 403, message: "a page of another origin may not call"},
 		{name: "foreign origin may read what its browser hides", base: plain, method: "GET", origin: "http://evil.test", status: 200},
 
+		{name: "a preflight gets no leave", base: plain, method: "OPTIONS", origin: "http://evil.test", status: 405, message: "/v1/version does not do OPTIONS, but GET"},
+
 		{name: "no token", base: guarded, status: 401, message: "the token is missing or wrong"},
 		{name: "wrong token", base: guarded, token: "Bearer secre", status: 401, message: "the token is missing or wrong"},
+		{name: "no scheme", base: guarded, token: "secret", status: 401, message: "the token is missing or wrong"},
+		{name: "another scheme", base: guarded, token: "Basic secret", status: 401, message: "the token is missing or wrong"},
 		{name: "token", base: guarded, token: "Bearer secret", status: 204},
+		{name: "scheme in small letters", base: guarded, token: "bearer secret", status: 204},
 		{name: "token, foreign origin", base: guarded, token: "Bearer secret", origin: "http://evil.test", status: 403, message: "a page of another origin may not call"},
 		{name: "no token to read", base: guarded, method: "GET", status: 401, message: "the token is missing or wrong"},
 		{name: "a name of ours", base: guarded, host: "LAB.test", token: "Bearer secret", status: 204},
@@ -74,6 +79,11 @@ func TestGuard(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			text, _ := io.ReadAll(resp.Body)
+			for key := range resp.Header {
+				if strings.HasPrefix(key, "Access-Control-") {
+					t.Errorf("%s: a browser might let a page read the answer", key)
+				}
+			}
 			if resp.StatusCode != row.status || !strings.Contains(string(text), row.message) {
 				t.Errorf("%d %s, want %d %q", resp.StatusCode, text, row.status, row.message)
 			}

@@ -17,8 +17,8 @@ const (
 	maxBytes     = 4 << 20 // of them
 )
 
-// A hub hands events on to those who listen. Workers tell it; while nobody listens, they
-// do not even make an event.
+// A hub hands events on to those who listen: readers of streams, and waits. Workers tell it; while
+// nobody listens, they do not even make an event.
 type hub struct {
 	eng     *engine.Engine
 	joining sync.Mutex // one at a time joins or leaves; no worker waits for it
@@ -26,12 +26,16 @@ type hub struct {
 
 	mu        sync.Mutex // taken by workers, shortly
 	listeners []*listener
+	vigils    []vigil
 }
 
 // hear is told what happens.
 func (h *hub) hear(e *engine.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, v := range h.vigils {
+		v.hear(e)
+	}
 	var line []byte
 	for _, l := range h.listeners {
 		if !l.wants(e) {
@@ -46,45 +50,72 @@ func (h *hub) hear(e *engine.Event) {
 	}
 }
 
-// join lets a listener hear from now on.
+// join lets a reader hear from now on. Who has joined has to leave.
 func (h *hub) join(l *listener) error {
-	h.joining.Lock()
-	defer h.joining.Unlock()
-	h.mu.Lock()
-	full := len(h.listeners) >= maxListeners
-	if !full {
+	return h.change(func() error {
+		if len(h.listeners) >= maxListeners {
+			return refuse(http.StatusTooManyRequests, "%d listen to events already", maxListeners)
+		}
 		h.listeners = append(h.listeners, l)
-	}
-	h.mu.Unlock()
-	if full {
-		return refuse(http.StatusTooManyRequests, "%d listen to events already", maxListeners)
-	}
-	return h.attach()
+		return nil
+	})
 }
 
 // leave ends that.
 func (h *hub) leave(l *listener) {
+	_ = h.change(func() error { // an engine that has stopped tells nothing
+		h.listeners = slices.DeleteFunc(h.listeners, func(other *listener) bool { return other == l })
+		return nil
+	})
+}
+
+// attend lets a wait hear from now on. Who has attended has to be dismissed.
+func (h *hub) attend(v vigil) error {
+	return h.change(func() error {
+		if len(h.vigils) >= maxWaits {
+			return refuse(http.StatusTooManyRequests, "%d wait already", maxWaits)
+		}
+		h.vigils = append(h.vigils, v)
+		return nil
+	})
+}
+
+// dismiss ends that.
+func (h *hub) dismiss(v vigil) {
+	_ = h.change(func() error {
+		h.vigils = slices.DeleteFunc(h.vigils, func(other vigil) bool { return other == v })
+		return nil
+	})
+}
+
+// change changes who listens, and asks the engine for as much as all of them want.
+func (h *hub) change(do func() error) error {
 	h.joining.Lock()
 	defer h.joining.Unlock()
 	h.mu.Lock()
-	h.listeners = slices.DeleteFunc(h.listeners, func(other *listener) bool { return other == l })
+	err := do()
+	scope := h.scope()
 	h.mu.Unlock()
-	_ = h.attach() // an engine that has stopped tells nothing
-}
-
-// attach asks the engine for as much as the listeners want.
-func (h *hub) attach() error {
-	h.mu.Lock()
-	n := len(h.listeners)
-	all := slices.ContainsFunc(h.listeners, func(l *listener) bool { return l.all })
-	h.mu.Unlock()
-	if n == 0 {
-		return h.eng.Listen(nil, false)
+	if err != nil {
+		return err
 	}
-	return h.eng.Listen(h.hear, all)
+	return h.eng.Listen(h.hear, scope)
 }
 
-// count is how many listen.
+// scope is as much as all want.
+func (h *hub) scope() engine.Scope {
+	switch {
+	case slices.ContainsFunc(h.listeners, func(l *listener) bool { return l.all }):
+		return engine.Everything
+	case len(h.listeners) > 0:
+		return engine.Selected
+	case len(h.vigils) > 0:
+		return engine.Lives
+	}
+	return engine.Nothing
+}
+
+// count is how many read events.
 func (h *hub) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

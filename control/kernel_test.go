@@ -18,7 +18,7 @@ import (
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/control"
 	"github.com/tcpmangle/tcpmangle/engine"
-	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -29,56 +29,12 @@ import (
 //	                            │
 //	                      control.Server ◄─ client.Client
 
-// A host is a namespace with a device.
-type host struct {
-	*netns.NS
-	dev  tunnel.Device
-	addr netip.Prefix
-}
-
-func newHost(t *testing.T, addr, other string) *host {
-	t.Helper()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ns.Close() })
-	h := &host{NS: ns, addr: netip.MustParsePrefix(addr)}
-	if err := ns.Do(func() (err error) {
-		h.dev, err = tunnel.Open(tunnel.Config{})
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.dev.Close() })
-	name := h.dev.Name()
-	if err := errors.Join(ns.AddAddr(name, h.addr), ns.LinkUp(name), ns.AddRoute(netip.MustParsePrefix(other), name)); err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func needTUN(t *testing.T) {
-	t.Helper()
-	err := netns.Check()
-	if err == nil && netns.NeedUserNS() {
-		err = errors.New("run as root")
-	}
-	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1" {
-		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
-	}
-	if err != nil {
-		t.Skipf("needs a network namespace and a TUN device: %v", err)
-	}
-}
-
 // newLab makes the picture above.
-func newLab(t *testing.T, set string) (a, b *host, c *client.Client) {
+func newLab(t *testing.T, set string) (a, b *nstest.End, c *client.Client) {
 	t.Helper()
-	needTUN(t)
-	a, b = newHost(t, "10.77.1.1/32", "10.77.2.1/32"), newHost(t, "10.77.2.1/32", "10.77.1.1/32")
+	a, b = nstest.Ends(t)
 	files := mustParse(t, set)
-	eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{a.dev, b.dev}, Rules: files})
+	eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{a.Dev, b.Dev}, Rules: files})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,26 +55,15 @@ func newLab(t *testing.T, set string) (a, b *host, c *client.Client) {
 }
 
 // connect makes a connection from a to b.
-func connect(t *testing.T, a, b *host) (from, to net.Conn) {
+func connect(t *testing.T, a, b *nstest.End) (from, to *net.TCPConn) {
 	t.Helper()
-	var l net.Listener
-	if err := b.Do(func() (err error) {
-		l, err = net.Listen("tcp", netip.AddrPortFrom(b.addr.Addr(), 8080).String())
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	at := netip.AddrPortFrom(b.Addr, 8080)
+	l := nstest.Listen(t, b.NS, at.String())
 	defer l.Close()
-	if err := a.Do(func() (err error) {
-		from, err = net.DialTimeout("tcp", l.Addr().String(), patience)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	to, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	from, err := nstest.Dial(a.NS, at)
+	nstest.Must(t, err)
+	to, err = l.AcceptTCP()
+	nstest.Must(t, err)
 	for _, c := range []net.Conn{from, to} {
 		c.SetDeadline(time.Now().Add(patience))
 		t.Cleanup(func() { c.Close() })
@@ -157,7 +102,7 @@ func TestBlackholeAndHeal(t *testing.T) {
 	writing := make(chan error, 1)
 	go func() {
 		_, err := from.Write(sent[half:])
-		writing <- errors.Join(err, from.(*net.TCPConn).CloseWrite())
+		writing <- errors.Join(err, from.CloseWrite())
 	}()
 	to.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	if n, err := to.Read(got[:1]); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -172,6 +117,9 @@ func TestBlackholeAndHeal(t *testing.T) {
 	if err := errors.Join(err, <-writing); err != nil {
 		t.Error(err)
 	}
+	if conn, err := c.Connection(t.Context(), conns[0].Conn); err != nil || conn.Bytes.Client != (client.Stream{Sent: 8 << 20, Delivered: 8 << 20}) {
+		t.Errorf("bytes: %+v, %v", conn, err)
+	}
 	if sha256.Sum256(append(got, rest...)) != sha256.Sum256(sent) {
 		t.Errorf("%d bytes arrived, not those that were sent", half+len(rest))
 	}
@@ -185,7 +133,7 @@ func TestCallsUnderTraffic(t *testing.T) {
 	done := make(chan struct{})
 	sent := make(chan uint64, 1)
 	go func() {
-		defer from.(*net.TCPConn).CloseWrite()
+		defer from.CloseWrite()
 		var n uint64
 		defer func() { sent <- n }()
 		chunk := make([]byte, 8<<10)
@@ -267,7 +215,7 @@ func TestLeaseLapsesBetweenKernels(t *testing.T) {
 func TestWatchAndReset(t *testing.T) {
 	a, b, c := newLab(t, noRules)
 	from, to := connect(t, a, b)
-	if err := from.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := from.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	closed := client.Condition{Filter: client.Filter{ClientState: "FIN_WAIT_2", ServerState: "CLOSE_WAIT"}}

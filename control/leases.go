@@ -31,6 +31,7 @@ type leases struct {
 	mu    sync.Mutex
 	byID  map[string]*lease
 	given int // ids
+	ended bool
 }
 
 // A lease belongs to its leases, whose lock guards it.
@@ -51,6 +52,7 @@ func newLeases(book *Book, log *zap.Logger) *leases {
 func (ls *leases) stop() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	ls.ended = true
 	for _, l := range ls.byID {
 		l.timer.Stop()
 	}
@@ -125,10 +127,13 @@ func (ls *leases) begin(l *lease) {
 	l.ends = time.Now().Add(l.ttl)
 	if l.timer == nil {
 		l.timer = time.AfterFunc(l.ttl, func() { ls.lapse(l) })
-		return
+	} else {
+		l.timer.Reset(l.ttl)
+		l.renewed++
 	}
-	l.timer.Reset(l.ttl)
-	l.renewed++
+	if ls.ended {
+		l.timer.Stop() // the last call came while the server was being closed
+	}
 }
 
 // lapse ends a lease whose time is over, unless it was renewed just then.
@@ -174,14 +179,21 @@ func readTTL(d client.Duration) (time.Duration, error) {
 	return 0, refuse(http.StatusBadRequest, "ttl: %v is not between 0s and %v", d, maxTTL)
 }
 
-func (s *Server) listLeases(w http.ResponseWriter, _ *http.Request) error {
-	s.leases.mu.Lock()
-	defer s.leases.mu.Unlock()
+// list is all of them, by their ids.
+func (ls *leases) list() client.Leases {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
 	out := client.Leases{Leases: []client.Lease{}}
-	for _, id := range slices.Sorted(maps.Keys(s.leases.byID)) {
-		out.Leases = append(out.Leases, s.leases.byID[id].describe())
+	for _, id := range slices.Sorted(maps.Keys(ls.byID)) {
+		out.Leases = append(out.Leases, ls.byID[id].describe())
 	}
-	return answer(w, http.StatusOK, out)
+	return out
+}
+
+// Answers are written once the lock is let go: who does not read one holds up no other lease.
+
+func (s *Server) listLeases(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, http.StatusOK, s.leases.list())
 }
 
 func (s *Server) newLease(w http.ResponseWriter, r *http.Request) error { return s.putLease(w, r, "") }
@@ -206,24 +218,32 @@ func (s *Server) putLease(w http.ResponseWriter, r *http.Request, id string) err
 }
 
 func (s *Server) showLease(w http.ResponseWriter, r *http.Request) error {
-	return s.leases.with(r.PathValue("lease"), func(l *lease) error { return answer(w, http.StatusOK, l.describe()) })
+	return s.answerLease(w, r, func(*lease) {})
 }
 
 func (s *Server) renewLease(w http.ResponseWriter, r *http.Request) error {
-	return s.leases.with(r.PathValue("lease"), func(l *lease) error {
-		s.leases.begin(l)
-		return answer(w, http.StatusOK, l.describe())
-	})
+	return s.answerLease(w, r, s.leases.begin)
+}
+
+// answerLease answers with the lease that a path names, once something is done to it.
+func (s *Server) answerLease(w http.ResponseWriter, r *http.Request, do func(*lease)) error {
+	var out client.Lease
+	if err := s.leases.with(r.PathValue("lease"), func(l *lease) error {
+		do(l)
+		out = l.describe()
+		return nil
+	}); err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, out)
 }
 
 func (s *Server) endLease(w http.ResponseWriter, r *http.Request) error {
-	return s.leases.with(r.PathValue("lease"), func(l *lease) error {
-		if err := s.leases.drop(l); err != nil {
-			return err
-		}
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	})
+	if err := s.leases.with(r.PathValue("lease"), s.leases.drop); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // count is how many have not ended.

@@ -40,9 +40,10 @@ type rig struct {
 	eng     *engine.Engine
 	book    *control.Book
 	devices [2]*tunneltest.Device
-	stop    func() // the engine
-	files   string // what a reload reads
-	sent    uint64 // packets
+	stop    func()                     // the engine
+	files   string                     // what a reload reads,
+	load    func() (*rules.Set, error) // and how
+	sent    uint64                     // packets
 }
 
 // newRig starts an Engine with rules of a file.
@@ -55,9 +56,10 @@ func newRig(t testing.TB, files string, workers int) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, eng: eng, book: control.NewBook(eng, set), devices: [2]*tunneltest.Device{a, b}, files: files}
+	r.load = func() (*rules.Set, error) { return rules.Parse("files.toml", r.files) }
 	r.Server = control.New(control.Config{
 		Engine: eng, Book: r.book, Version: "test",
-		Load: func() (*rules.Set, error) { return rules.Parse("files.toml", r.files) },
+		Load: func() (*rules.Set, error) { return r.load() },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -61,11 +61,9 @@ func (s *Server) answerRule(w http.ResponseWriter, name string) error {
 
 func noRule(name string) error { return refuse(http.StatusNotFound, "there is no rule %q", name) }
 
-// setRules puts the text of a file in the place of the instance's files.
+// setRules puts other files in the place of the instance's: one as a text, or several in JSON. No
+// text of rules begins as an object does.
 func (s *Server) setRules(w http.ResponseWriter, r *http.Request) error {
-	if err := onlyQuery(r, "file"); err != nil {
-		return err
-	}
 	generation, err := ifMatch(r)
 	if err != nil {
 		return err
@@ -74,7 +72,13 @@ func (s *Server) setRules(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	set, err := rules.Parse(cmp.Or(r.URL.Query().Get("file"), "body"), text)
+	files := []rules.Text{{File: cmp.Or(r.URL.Query().Get("file"), "body"), Text: text}}
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		if files, err = readFiles(r, text); err != nil {
+			return err
+		}
+	}
+	set, err := rules.ParseAll(files...)
 	if err != nil {
 		return err
 	}
@@ -82,6 +86,24 @@ func (s *Server) setRules(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.answerRules(w)
+}
+
+// readFiles reads files that are sent as JSON.
+func readFiles(r *http.Request, text string) (files []rules.Text, err error) {
+	var in client.Files
+	if err := decodeJSON(strings.NewReader(text), &in); err != nil {
+		return nil, err
+	}
+	if r.URL.Query().Has("file") {
+		return nil, refuse(http.StatusBadRequest, "file names the text of one file; these have names of their own")
+	}
+	for i, f := range in.Files {
+		if f.Name == "" {
+			return nil, refuse(http.StatusBadRequest, "file %d has no name", i+1)
+		}
+		files = append(files, rules.Text{File: f.Name, Text: f.Text})
+	}
+	return files, nil
 }
 
 // ifMatch reads the generation on which a change is based; 0 is any.

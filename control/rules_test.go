@@ -1,12 +1,16 @@
 package control_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
+	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 func (r *rig) rules() client.Rules {
@@ -147,5 +151,60 @@ func TestHeal(t *testing.T) {
 	r.drain(far, 1)
 	if rule := r.rules().Rules[0]; rule.Enabled || rule.Held != 0 {
 		t.Errorf("%+v", rule)
+	}
+}
+
+// Several files are one set, in their order; mistakes are told of all of them at once.
+func TestSetFiles(t *testing.T) {
+	r := newRig(t, dropFin, 1)
+	put := func(status int, files ...client.File) answered {
+		body, err := json.Marshal(client.Files{Files: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.call("PUT", "/v1/rules", " \n"+string(body)).want(status)
+	}
+	var list client.Rules
+	put(200, client.File{Name: "a.toml", Text: holdAll}, client.File{Name: "b.toml", Text: "title = \"b\"\n[[rule]]\naction = \"pass\"\n" + dropFin}).into(&list)
+	if got := names(list); !slices.Equal(got, []string{"keep", "rule-2", "drop-fin"}) || list.Rules[1].File != "b.toml" || list.Title != "b" {
+		t.Errorf("%+v", list)
+	}
+	var e client.Error
+	put(422, client.File{Name: "a.toml", Text: twoMistakes}, client.File{Name: "b.toml", Text: holdAll}, client.File{Name: "c.toml", Text: holdAll + "x = 1\n"}).into(&e)
+	var places []string
+	for _, m := range e.Mistakes {
+		places = append(places, fmt.Sprintf("%s:%d:%d", m.File, m.Line, m.Col))
+	}
+	if want := []string{"a.toml:3:11", "a.toml:6:20", "c.toml:2:8", "c.toml:5:1"}; !slices.Equal(places, want) {
+		t.Errorf("mistakes at %q, want %q", places, want)
+	}
+	if got := r.rules(); got.Generation != 2 {
+		t.Errorf("generation %d after mistakes", got.Generation)
+	}
+	put(200).into(&list)
+	if len(list.Rules) != 0 {
+		t.Errorf("%v are in force", names(list))
+	}
+}
+
+// Files that cannot be read are a mistake like others, and stand beside them.
+func TestReloadOfUnreadableFiles(t *testing.T) {
+	r := newRig(t, dropFin, 1)
+	gone := errors.New("open b.toml: no such file or directory")
+	_, mistakes := rules.Parse("a.toml", twoMistakes)
+	for _, row := range []struct {
+		err      error
+		message  string
+		mistakes int
+	}{
+		{gone, gone.Error(), 0},
+		{errors.Join(mistakes, gone), "there are mistakes in the rules; nothing has changed; open b.toml: no such file or directory", 2},
+	} {
+		r.load = func() (*rules.Set, error) { return nil, row.err }
+		var e client.Error
+		r.call("POST", "/v1/reload", "").want(422).into(&e)
+		if e.Message != row.message || len(e.Mistakes) != row.mistakes {
+			t.Errorf("%+v", e)
+		}
 	}
 }

@@ -88,6 +88,27 @@ func (s *selection) selects(v *engine.ConnView) bool {
 	return m.Tags == nil || slices.ContainsFunc(m.Tags, v.HasTag)
 }
 
+// nearly tells whether the filter would select a connection that was in other states.
+func (s *selection) nearly(v *engine.ConnView) bool {
+	near := *s
+	near.either, near.match.ClientState, near.match.ServerState, near.closed = 0, 0, 0, true
+	return near.selects(v)
+}
+
+// keys are those of the filter that are not about states.
+func (s *selection) keys() (names []string) {
+	m := &s.match
+	for _, key := range []struct {
+		name  string
+		given bool
+	}{{"port", m.Port != nil}, {"client", m.Client != nil}, {"server", m.Server != nil}, {"tag", m.Tags != nil}} {
+		if key.given {
+			names = append(names, key.name)
+		}
+	}
+	return names
+}
+
 // byHandActions are those that can be done by a call: they need no segment.
 var byHandActions = func() (names []string) {
 	for _, f := range rules.Faults() {

@@ -127,14 +127,21 @@ func (s *Server) Close() error {
 // ErrNoFiles is what Reload returns if the instance was started without files.
 var ErrNoFiles = errors.New("this instance has no rule files")
 
+// badFiles is what is wrong with the files.
+type badFiles struct{ error }
+
+func (e *badFiles) Unwrap() error { return e.error }
+
 // Reload reads the files again, as SIGHUP and the call do. With a mistake in them, the error
-// is of type rules.Errors and nothing changes.
+// wraps what Config.Load has returned, and nothing changes.
 func (s *Server) Reload() error {
 	if s.cfg.Load == nil {
 		return ErrNoFiles
 	}
 	set, err := s.cfg.Load()
-	if err == nil {
+	if err != nil {
+		err = &badFiles{err}
+	} else {
 		err = s.book.SetFiles(set)
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package control
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -13,10 +12,26 @@ import (
 )
 
 const (
-	// lookEvery is how often a condition is looked at.
-	lookEvery = 10 * time.Millisecond
 	maxWithin = time.Hour
+	maxWaits  = 256
 )
+
+// A vigil is a wait for one condition. It looks at the engine once, and then hears of what
+// happens: nothing is looked at again and again, and a state of a microsecond is not missed.
+type vigil interface {
+	// hear is told of an event by the worker that it happened on, between begin and the end.
+	hear(e *engine.Event)
+	// begin looks at the engine, once hear is called.
+	begin() error
+	// look judges what has happened until now.
+	look(now time.Duration) error
+	// state is what is known, guarded by its lock.
+	state(f func(*spells))
+	// woken has an element if there is something to look at.
+	woken() <-chan struct{}
+	// tell fills in the answer.
+	tell(w *client.Wait)
+}
 
 // wait answers as soon as a condition holds, or when its time is over.
 func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
@@ -24,52 +39,72 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, &c); err != nil {
 		return err
 	}
-	within := cmp.Or(time.Duration(c.Within), client.DefaultWithin)
-	if within < 0 || within > maxWithin {
-		return refuse(http.StatusBadRequest, "within: %v is not between 0s and %v", c.Within, maxWithin)
-	}
-	look, err := s.condition(&c)
+	within, err := readSpan("within", c.Within)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), within)
+	lasts, err := readSpan("lasts", c.Lasts)
+	if err != nil {
+		return err
+	}
+	start := s.cfg.Engine.Since()
+	v, err := s.vigil(&c, newSpells(lasts, start+cmp.Or(within, client.DefaultWithin)))
+	if err != nil {
+		return err
+	}
+	defer s.hub.dismiss(v) // also if the engine has stopped
+	if err := s.hub.attend(v); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	out, err := await(ctx, look)
-	if err != nil {
+	if err := s.watch(ctx, v); err != nil {
 		return err
 	}
+	out := &client.Wait{Took: client.Duration(s.cfg.Engine.Since() - start)}
+	v.state(func(known *spells) {
+		if out.Met = known.met; out.Met {
+			out.At = client.Duration(known.at)
+		} else {
+			out.Longest = client.Duration(known.longest)
+		}
+	})
+	v.tell(out)
 	return answer(w, http.StatusOK, out)
 }
 
-// A look is what a condition's look at the engine has seen.
-type look func() (met bool, seen uint64, why string, err error)
-
-// await looks again and again, until the condition holds or ctx ends.
-func await(ctx context.Context, look look) (*client.Wait, error) {
-	start := time.Now()
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+// watch keeps a vigil until its condition is met or cannot be met, or ctx ends.
+func (s *Server) watch(ctx context.Context, v vigil) error {
+	if err := v.begin(); err != nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		met, seen, why, err := look()
-		if err != nil {
-			return nil, err
+		now := s.cfg.Engine.Since()
+		if err := v.look(now); err != nil {
+			return err
 		}
-		out := &client.Wait{Met: met, Seen: seen, Took: client.Duration(time.Since(start))}
-		if met {
-			return out, nil
+		var decided bool
+		v.state(func(known *spells) {
+			decided = known.met || known.over(now)
+			timer.Reset(known.next() - s.cfg.Engine.Since())
+		})
+		if decided {
+			return nil
 		}
 		select {
-		case <-tick.C:
+		case <-v.woken():
+		case <-timer.C:
 		case <-ctx.Done():
-			out.Why = why
-			return out, nil
+			return nil
 		}
 	}
 }
 
-// condition makes a condition ready.
-func (s *Server) condition(c *client.Condition) (look, error) {
+// vigil makes a condition ready.
+func (s *Server) vigil(c *client.Condition, known spells) (vigil, error) {
 	aboutConns := c.Connections != "" || c.Filter != client.Filter{}
 	switch {
 	case c.Rule != "" && aboutConns:
@@ -77,51 +112,19 @@ func (s *Server) condition(c *client.Condition) (look, error) {
 	case c.Fired != "" && c.Rule == "":
 		return nil, refuse(http.StatusBadRequest, "fired goes with rule")
 	case c.Rule != "":
-		return s.fired(c)
+		return newRuleVigil(s.cfg.Engine, c, known)
 	case aboutConns:
-		return s.connected(c)
+		return newConnVigil(s.cfg.Engine, c, known)
 	}
 	return nil, refuse(http.StatusBadRequest, "the condition says nothing; it needs rule, or connections and what selects them")
 }
 
-// fired is that a rule has fired so often.
-func (s *Server) fired(c *client.Condition) (look, error) {
-	want, err := readCount("fired", c.Fired)
-	if err != nil {
-		return nil, err
+// readSpan reads a time that a wait may take.
+func readSpan(key string, d client.Duration) (time.Duration, error) {
+	if span := time.Duration(d); span >= 0 && span <= maxWithin {
+		return span, nil
 	}
-	return func() (bool, uint64, string, error) {
-		for _, rep := range s.cfg.Engine.Report() {
-			if rep.Name == c.Rule {
-				return want.Match(int64(rep.Fired)), rep.Fired, firedWords(rep, want), nil
-			}
-		}
-		return false, 0, "", noRule(c.Rule)
-	}, nil
-}
-
-func firedWords(rep engine.RuleReport, want rules.Ranges) string {
-	if rep.Fired == 0 {
-		return fmt.Sprintf("rule %q never fired; %s", rep.Name, rep.WhyNot)
-	}
-	return fmt.Sprintf("rule %q fired %d, want %v", rep.Name, rep.Fired, want)
-}
-
-// connected is that there are so many connections.
-func (s *Server) connected(c *client.Condition) (look, error) {
-	want, err := readCount("connections", c.Connections)
-	if err != nil {
-		return nil, err
-	}
-	q, err := newSelection(c.Filter)
-	if err != nil {
-		return nil, err
-	}
-	return func() (bool, uint64, string, error) {
-		views, err := s.cfg.Engine.Conns(q.selects)
-		n := len(views)
-		return want.Match(int64(n)), uint64(n), fmt.Sprintf("there are %d such connections, want %v", n, want), err
-	}, nil
+	return 0, refuse(http.StatusBadRequest, "%s: %v is not between 0s and %v", key, d, maxWithin)
 }
 
 // readCount reads a number as ">= 2".

@@ -26,6 +26,17 @@ const (
 	EventExpect   EventType = "expect"   // an expectation was decided
 )
 
+// EventTypes are the types that there are, in the order of a connection's life.
+func EventTypes() []string {
+	var names []string
+	for _, t := range []EventType{
+		EventReload, EventOpen, EventState, EventDesync, EventSegment, EventDeliver, EventRule, EventClose, EventOverflow, EventExpect,
+	} {
+		names = append(names, string(t))
+	}
+	return names
+}
+
 // An Event is one thing that happened, in the order in which it did. A
 // function that is handed one may read it until it returns; Clone keeps it.
 type Event struct {

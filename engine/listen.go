@@ -48,13 +48,3 @@ func (e *Engine) joined(tell func(*Event), s Scope) func(*Event) {
 		tell(ev)
 	}
 }
-
-// KnownEvent tells whether there are events of a type.
-func KnownEvent(name string) bool {
-	switch EventType(name) {
-	case EventOpen, EventState, EventDesync, EventSegment, EventDeliver, EventRule,
-		EventClose, EventOverflow, EventReload, EventExpect:
-		return true
-	}
-	return false
-}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
@@ -59,7 +60,7 @@ func TestManyDelayed(t *testing.T) {
 // asserted here is only that it is counted and not beyond all measure; the figure
 // is the benchmark's.
 func TestManyDelayedOnTUN(t *testing.T) {
-	needTUN(t)
+	nstest.NeedTUN(t)
 	a, near := newTunHost(t, client, 1)
 	_, far := newTunHost(t, server, 1)
 	eng, err := engine.New(engine.Config{Devices: [2]tunnel.Device{near, far}, Rules: mustParse(t, spreadDelay)})

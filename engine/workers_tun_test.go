@@ -7,13 +7,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -65,25 +65,11 @@ func newTunHost(t *testing.T, side, queues int) (*netns.NS, tunnel.Device) {
 	return ns, dev
 }
 
-func needTUN(t *testing.T) {
-	t.Helper()
-	err := netns.Check()
-	if err == nil && netns.NeedUserNS() {
-		err = errors.New("run as root")
-	}
-	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1" {
-		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
-	}
-	if err != nil {
-		t.Skipf("needs a network namespace and a TUN device: %v", err)
-	}
-}
-
 // 500 connections, IPv4 and IPv6, through several workers, while the rules are
 // loaded again and again: each is met by one worker only, and the counts are
 // exact, with our steering and with the kernel's.
 func TestWorkersOnTUN(t *testing.T) {
-	needTUN(t)
+	nstest.NeedTUN(t)
 	for _, workers := range []int{2, 4} {
 		for _, steering := range []engine.Steering{engine.SteerProgram, engine.SteerKernel} {
 			t.Run(fmt.Sprintf("%d workers, steering %v", workers, steering), func(t *testing.T) {

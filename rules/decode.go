@@ -14,25 +14,32 @@ var labKeys = []string{"lab", "client", "server", "expect", "step", "proxy"}
 // Parse reads the text of one file. The error is of type Errors. A lab file will
 // do: what only the lab understands is passed over.
 func Parse(file, text string) (*Set, error) {
-	d := newDecoder()
-	errs := d.whole(tomldoc.Parse(file, text))
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return d.set, nil
+	return ParseAll(Text{file, text})
 }
 
 // Load reads files in order into one set. The error is of type Errors unless a file
 // cannot be read. The last file that has a title or a seed sets it.
 func Load(files ...string) (*Set, error) {
-	d := newDecoder()
-	var errs Errors
-	for _, file := range files {
+	texts := make([]Text, len(files))
+	for i, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read rules: %w", err)
 		}
-		errs = append(errs, d.whole(tomldoc.Parse(file, string(text)))...)
+		texts[i] = Text{file, string(text)}
+	}
+	return ParseAll(texts...)
+}
+
+// A Text is a file that was read.
+type Text struct{ File, Text string }
+
+// ParseAll is Load for files that were read already. The error is of type Errors.
+func ParseAll(texts ...Text) (*Set, error) {
+	d := newDecoder()
+	var errs Errors
+	for _, t := range texts {
+		errs = append(errs, d.whole(tomldoc.Parse(t.File, t.Text))...)
 	}
 	if len(errs) > 0 {
 		return nil, errs

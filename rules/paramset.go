@@ -58,11 +58,11 @@ func (p *param) setList(field reflect.Value, v tomldoc.Value) bool {
 }
 
 func (p *param) setString(field reflect.Value, v tomldoc.Value) bool {
-	if v.Any() == "" && p.empty {
-		field.SetString("")
-		return true
+	read := v.Text
+	if p.empty {
+		read = v.AnyText
 	}
-	text, ok := v.Text()
+	text, ok := read()
 	if ok && p.Values != nil && !slices.Contains(p.Values, text) {
 		v.Errorf("%w", unknown("value", text, p.Values))
 		return false

@@ -1,9 +1,12 @@
 package toxiproxy
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 )
@@ -58,7 +61,6 @@ func (s *Server) newMux() *http.ServeMux {
 		"POST /proxies":          (*Server).createProxy,
 		"POST /populate":         (*Server).populate,
 		"POST /reset":            (*Server).resetAll,
-		"GET /version":           (*Server).version,
 		"GET /proxies/{proxy}":   withProxy((*Server).showProxy),
 		"POST /proxies/{proxy}":  withProxy((*Server).updateProxy),
 		"PATCH /proxies/{proxy}": withProxy((*Server).updateProxy),
@@ -73,6 +75,7 @@ func (s *Server) newMux() *http.ServeMux {
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, h) })
 	}
+	mux.HandleFunc("GET /version", s.version)
 	return mux
 }
 
@@ -83,14 +86,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "User agent not allowed", http.StatusForbidden)
 		return
 	}
+	w.Header().Set("X-Toxiproxy-Request-Id", rand.Text())
 	s.mux.ServeHTTP(w, r)
 }
 
 // maxBody bounds what a call may send.
 const maxBody = 4 << 20
 
+// answer does a call. Its body is read before: one who sends it slowly, or half of it, holds up
+// nobody else.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		respond(w, http.StatusBadRequest, badBody(err))
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.mu.Lock()
 	status, v, err := h(s, r)
 	out, bug := json.Marshal(v)
@@ -98,18 +109,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 	if err == nil {
 		err = bug
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		e := asAPIError(err)
-		status = e.Status
-		out, _ = json.Marshal(e) // two plain fields always marshal
-	}
-	if status == http.StatusNoContent {
+		respond(w, e.Status, e)
+	case status == http.StatusNoContent:
 		w.WriteHeader(status)
-		return
+	default:
+		respond(w, status, json.RawMessage(out))
 	}
+}
+
+// respond answers with JSON.
+func respond(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(out, '\n')) // who has gone hears nothing
+	_ = json.NewEncoder(w).Encode(v) // who has gone hears nothing
 }
 
 // withProxy finds the proxy that a path names.
@@ -134,8 +149,10 @@ func withToxic(h func(*Server, *http.Request, *proxy, *toxic) (int, any, error))
 	}
 }
 
-func (s *Server) version(*http.Request) (int, any, error) {
-	return http.StatusOK, map[string]string{"version": version}, nil
+// version is written as their server writes it, whose clients hand it on as it is.
+func (s *Server) version(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json;charset=utf-8")
+	fmt.Fprintf(w, "{\"version\": %q}\n", version)
 }
 
 func (s *Server) listProxies(*http.Request) (int, any, error) { return http.StatusOK, s.proxies, nil }
@@ -183,13 +200,15 @@ func (s *Server) createProxy(r *http.Request) (int, any, error) {
 }
 
 func (s *Server) updateProxy(r *http.Request, p *proxy) (int, any, error) {
-	in := proxyInput{Listen: p.Listen, Upstream: p.Upstream, Enabled: &p.Enabled}
-	enabled := p.Enabled
-	in.Enabled = &enabled
+	in := proxyInput{Listen: p.Listen, Upstream: p.Upstream}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return 0, nil, badBody(err)
 	}
-	if err := s.update(p, in.Listen, in.Upstream, in.enabled()); err != nil {
+	enabled := p.Enabled
+	if in.Enabled != nil {
+		enabled = *in.Enabled
+	}
+	if err := s.update(p, in.Listen, in.Upstream, enabled); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, p, nil

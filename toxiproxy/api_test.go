@@ -106,7 +106,7 @@ func TestConversation(t *testing.T) {
 		t.Helper()
 		r.call(call, body, status, fmt.Sprintf(`{"error":%q,"status":%d}`, message, status))
 	}
-	r.call("GET /version", "", 200, `{"version":"2.12.0"}`)
+	r.call("GET /version", "", 200, `{"version": "2.12.0"}`)
 	r.call("GET /proxies", "", 200, `{}`)
 	r.call("POST /proxies", `{"name":"redis","listen":"127.0.0.1:0","upstream":"127.0.0.1:6379"}`, 201, fmt.Sprintf(redis, ""))
 	r.call("GET /proxies", "", 200, `{"redis":`+fmt.Sprintf(redis, "")+`}`)

@@ -30,20 +30,21 @@ func withToxics(t *testing.T, lines ...string) *Server {
 // Each type comes to rules that the reader of rule files takes, for all its attributes.
 func TestEachTypeCompiles(t *testing.T) {
 	extremes := map[string][]string{
-		"latency":      {`{}`, `{"latency":100000000,"jitter":100000000}`},
+		"latency":      {`{}`, `{"latency":100000000,"jitter":100000000}`, `{"latency":9223372036854775807,"jitter":9223372036854775807}`},
 		"bandwidth":    {`{}`, `{"rate":1}`, `{"rate":9223372036854775807}`},
-		"slow_close":   {`{}`, `{"delay":1}`},
-		"timeout":      {`{}`, `{"timeout":1}`},
-		"reset_peer":   {`{}`, `{"timeout":1}`},
+		"slow_close":   {`{}`, `{"delay":1}`, `{"delay":9223372036854775807}`},
+		"timeout":      {`{}`, `{"timeout":1}`, `{"timeout":9223372036854775807}`},
+		"reset_peer":   {`{}`, `{"timeout":1}`, `{"timeout":9223372036854775807}`},
 		"slicer":       {`{}`, `{"average_size":1,"size_variation":1,"delay":1}`, `{"average_size":100000,"delay":9223372036854775807}`},
 		"limit_data":   {`{}`, `{"bytes":1}`, `{"bytes":9223372036854775807}`},
 		"packet_loss":  {`{}`, `{"probability":1}`, `{"probability":1e-7}`},
+		"noop":         {`{}`},
 		"last_ack":     {`{}`},
 		"half_open":    {`{}`},
-		"slow_connect": {`{}`, `{"delay":5,"jitter":5}`},
+		"slow_connect": {`{}`, `{"delay":5,"jitter":5}`, `{"delay":9223372036854775807,"jitter":9223372036854775807}`},
 		"refuse":       {`{}`},
 		"blackhole":    {`{}`},
-		"idle_forget":  {`{"idle":1}`, `{"idle":1,"reset":true}`},
+		"idle_forget":  {`{"idle":1}`, `{"idle":9223372036854775807,"reset":true}`},
 	}
 	for name := range types {
 		if extremes[name] == nil {

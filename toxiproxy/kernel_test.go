@@ -19,7 +19,7 @@ import (
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/control"
 	"github.com/tcpmangle/tcpmangle/engine"
-	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -30,49 +30,6 @@ import (
 //	10.77.1.1/32 ─ tun ══ engine.Engine ══ tun ─ 10.77.2.1/32
 //	                            │
 //	                       Server ◄─ Toxiproxy's client
-
-// A host is a namespace with a device.
-type host struct {
-	*netns.NS
-	dev tunnel.Device
-}
-
-func newHost(t *testing.T, addr, other string) *host {
-	t.Helper()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ns.Close() })
-	h := &host{NS: ns}
-	if err := ns.Do(func() (err error) {
-		h.dev, err = tunnel.Open(tunnel.Config{})
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.dev.Close() })
-	name := h.dev.Name()
-	err = errors.Join(ns.AddAddr(name, netip.MustParsePrefix(addr)), ns.LinkUp(name), ns.AddRoute(netip.MustParsePrefix(other), name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func needTUN(t *testing.T) {
-	t.Helper()
-	err := netns.Check()
-	if err == nil && netns.NeedUserNS() {
-		err = errors.New("run as root")
-	}
-	if err != nil && os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1" {
-		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
-	}
-	if err != nil {
-		t.Skipf("needs a network namespace and a TUN device: %v", err)
-	}
-}
 
 // directWays are ways in that are the route itself.
 type directWays struct{}
@@ -87,20 +44,20 @@ func (directWays) Remove(string) error { return nil }
 // A bench is the picture above, with a proxy in front of a listener.
 type bench struct {
 	t        *testing.T
-	a, b     *host
+	a, b     *nstest.End
 	eng      *engine.Engine
 	proxy    *toxi.Proxy
-	listener net.Listener
+	listener *net.TCPListener
 }
 
 const serverAddr = "10.77.2.1:8080"
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	needTUN(t)
-	x := &bench{t: t, a: newHost(t, "10.77.1.1/32", "10.77.2.1/32"), b: newHost(t, "10.77.2.1/32", "10.77.1.1/32")}
+	x := &bench{t: t}
+	x.a, x.b = nstest.Ends(t)
 	var err error
-	if x.eng, err = engine.New(engine.Config{Devices: [2]tunnel.Device{x.a.dev, x.b.dev}, Seed: 1}); err != nil {
+	if x.eng, err = engine.New(engine.Config{Devices: [2]tunnel.Device{x.a.Dev, x.b.Dev}, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -117,24 +74,15 @@ func newBench(t *testing.T) *bench {
 	if x.proxy, err = toxi.NewClient(web.URL).CreateProxy("it", serverAddr, serverAddr); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.b.Do(func() (err error) {
-		x.listener, err = net.Listen("tcp", serverAddr)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { x.listener.Close() })
+	x.listener = nstest.Listen(t, x.b.NS, serverAddr)
 	return x
 }
 
 // patience is for a machine with much else to do.
 const patience = 20 * time.Second
 
-func (x *bench) dial() (client net.Conn, err error) {
-	err = x.a.Do(func() (err error) {
-		client, err = net.DialTimeout("tcp", serverAddr, patience)
-		return err
-	})
+func (x *bench) dial() (client *net.TCPConn, err error) {
+	client, err = nstest.Dial(x.a.NS, netip.MustParseAddrPort(serverAddr))
 	if err == nil {
 		client.SetDeadline(time.Now().Add(patience))
 		x.t.Cleanup(func() { client.Close() })
@@ -145,17 +93,13 @@ func (x *bench) dial() (client net.Conn, err error) {
 // connect makes a connection.
 func (x *bench) connect() (client, server *net.TCPConn) {
 	x.t.Helper()
-	c, err := x.dial()
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	s, err := x.listener.Accept()
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	s.SetDeadline(time.Now().Add(patience))
-	x.t.Cleanup(func() { s.Close() })
-	return c.(*net.TCPConn), s.(*net.TCPConn)
+	client, err := x.dial()
+	nstest.Must(x.t, err)
+	server, err = x.listener.AcceptTCP()
+	nstest.Must(x.t, err)
+	server.SetDeadline(time.Now().Add(patience))
+	x.t.Cleanup(func() { server.Close() })
+	return client, server
 }
 
 // add adds a toxic.

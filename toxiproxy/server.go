@@ -2,12 +2,15 @@ package toxiproxy
 
 import (
 	"cmp"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -72,12 +75,11 @@ func New(cfg Config) *Server {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.proxies {
-		if err := s.discard(p); err != nil {
-			return err
-		}
+	var errs []error
+	for _, p := range s.sorted() {
+		errs = append(errs, s.discard(p))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // sorted is the proxies by their names.
@@ -119,12 +121,24 @@ func (s *Server) change(do, undo func()) error {
 func (s *Server) enable(p *proxy) error {
 	if !p.open {
 		way, err := s.ways.Add(p.Name, p.Listen, p.Upstream)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return taken(p.Listen)
+		}
 		if err != nil {
 			return err
 		}
 		p.open, p.way, p.Listen = true, way, way.Listen
 	}
 	return s.change(func() { p.Enabled = true }, func() { p.Enabled = false })
+}
+
+// taken is what their server says of an address at which somebody listens.
+func taken(listen string) error {
+	err := &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+	if addr, wrong := net.ResolveTCPAddr("tcp", listen); wrong == nil {
+		err.Addr = addr
+	}
+	return err
 }
 
 // disable ends all connections, and refuses new ones. The way in stays: it is the box that

@@ -21,7 +21,7 @@ func (a *latency) check() error { return positive("latency jitter", a.Latency, a
 // drafts: delays do not add up by themselves, since each ends a segment's walk through the
 // rules; compile adds them.
 func (a *latency) drafts(t *toxic) []draft {
-	return []draft{{step: delaying, match: dataOrFin, late: *a}}
+	return []draft{{step: delaying, match: dataOrFin, late: latency{min(a.Latency, forever), min(a.Jitter, forever)}}}
 }
 
 // bandwidth limits a rate.
@@ -54,7 +54,7 @@ type slowClose struct {
 func (a *slowClose) check() error { return positive("delay", a.Delay) }
 
 func (a *slowClose) drafts(*toxic) []draft {
-	return []draft{{step: closing, match: `segment = "fin"`, late: latency{Latency: a.Delay}}}
+	return []draft{{step: closing, match: `segment = "fin"`, late: latency{Latency: min(a.Delay, forever)}}}
 }
 
 // timeout loses everything, and ends the connection after a time.
@@ -77,7 +77,10 @@ func hole(t *toxic, ms int64) string {
 	return fmt.Sprintf(`{ blackhole = { from = %q, for = %q, heal = "reset" } }`, t.from(), millis(ms))
 }
 
-func millis(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }
+// forever is the longest time that a toxic takes, in ms: a year.
+const forever = 365 * 24 * 3600 * 1000
+
+func millis(ms int64) string { return (time.Duration(min(ms, forever)) * time.Millisecond).String() }
 
 // resetPeer ends the connection by RST once something is sent.
 type resetPeer struct {
@@ -147,3 +150,10 @@ func (a *packetLoss) check() error {
 func (a *packetLoss) drafts(*toxic) []draft {
 	return []draft{{step: losing, limit: fmt.Sprintf("probability = %g", a.Probability), action: `"drop"`}}
 }
+
+// noop does nothing.
+type noop struct{}
+
+func (*noop) check() error { return nil }
+
+func (*noop) drafts(*toxic) []draft { return nil }

@@ -41,6 +41,7 @@ var types = map[string]func() attributes{
 	"slicer":      func() attributes { return new(slicer) },
 	"limit_data":  func() attributes { return new(limitData) },
 	"packet_loss": func() attributes { return new(packetLoss) },
+	"noop":        func() attributes { return new(noop) },
 
 	"last_ack":     func() attributes { return new(lastAck) },
 	"half_open":    func() attributes { return new(halfOpen) },
@@ -125,7 +126,8 @@ func (t *toxic) read(raw json.RawMessage) error {
 			return badBody(err)
 		}
 		for _, name := range slices.Sorted(maps.Keys(given)) {
-			if known := t.attributeNames(); !slices.Contains(known, name) {
+			is := func(known string) bool { return strings.EqualFold(known, name) } // as Go reads JSON
+			if known := t.attributeNames(); !slices.ContainsFunc(known, is) {
 				return badBody(fmt.Errorf("a %s toxic has no attribute %q; it has %s", t.Type, name, orNone(known)))
 			}
 		}

@@ -26,7 +26,8 @@ func connsCommand() *cobra.Command {
 		Short: "List the connections of a running instance, with both endpoints' states",
 		Long: `Conns lists the connections that a running instance follows. States are inferred from what
 each endpoint has sent and what was delivered to it. The first column is the id that other
-commands and events use.`,
+commands and events use; the last ones are the bytes that each endpoint has sent, and how many of
+them have arrived, if not all have: 0 of 5.`,
 		Example: `  tcpmangle conns --port 6379
   tcpmangle conns --state CLOSE_WAIT,FIN_WAIT_2 --watch`,
 		Args: noArguments,
@@ -75,12 +76,21 @@ func (f *connsFlags) list(ctx context.Context, c *client.Client, out io.Writer) 
 	if f.json {
 		return writeJSON(out, notNil(conns))
 	}
-	t := table{columns: []string{"CONN", "CLIENT", "STATE", "SERVER", "STATE", "AGE", "IDLE", "FAULTS"}}
+	t := table{columns: []string{"CONN", "CLIENT", "STATE", "SERVER", "STATE", "AGE", "IDLE", "FAULTS", "CLIENT SENT", "SERVER SENT"}}
 	for i := range conns {
 		c := &conns[i]
-		t.add(c.Conn, c.Client, c.ClientState, c.Server, c.ServerState, rounded(c.Age), rounded(c.Idle), faultsOf(c))
+		t.add(c.Conn, c.Client, c.ClientState, c.Server, c.ServerState, rounded(c.Age), rounded(c.Idle), faultsOf(c),
+			sentOf(c.Bytes.Client), sentOf(c.Bytes.Server))
 	}
 	return t.write(out, isTerminal(out))
+}
+
+// sentOf says how much an endpoint has sent, and how much of it has arrived.
+func sentOf(s client.Stream) string {
+	if s.Delivered == s.Sent {
+		return fmt.Sprint(s.Sent)
+	}
+	return fmt.Sprintf("%d of %d", s.Delivered, s.Sent)
 }
 
 // faultsOf says what holds up a connection, and how it is marked.

@@ -128,7 +128,7 @@ func TestInstance(t *testing.T) {
 	r := runInstance(t)
 	r.open()
 	is(t, r.does(0, "wait", "--rule", "keep"), "")
-	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\t1 held\n")
+	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\t1 held\t0 of 5\t0\n")
 	is(t, r.does(0, "conns", "--port", "81"), "")
 	is(t, r.does(2, "conns", "--port", "http"), "tcpmangle: port: \"http\" is not a number or range; write it like 5, \"2-4\" or \">=3\"\n")
 	var conns []client.Connection
@@ -140,12 +140,17 @@ func TestInstance(t *testing.T) {
 	is(t, r.does(0, "rules", "disable", "keep"), "keep\t1\tno\t0\tfiles\thold\t\n")
 	is(t, r.does(2, "rules", "enable", "kep"), "tcpmangle: there is no rule \"kep\"\n")
 	is(t, r.does(1, "wait", "--rule", "never", "--within", "20ms"), "tcpmangle: after TIME: rule \"never\" never fired; no connection had port = 81\n")
+	is(t, r.does(1, "wait", "--port", "80", "--client-state", "FIN_WAIT_2", "--within", "20ms"),
+		"tcpmangle: after TIME: there are 0 such connections, want >=1; connection 1: client ESTABLISHED, server ESTABLISHED\n")
+	is(t, r.does(1, "wait", "--port", "81", "--within", "20ms"),
+		"tcpmangle: after TIME: there are 0 such connections, want >=1; the only connection has no such port\n")
+	is(t, r.does(0, "wait", "--port", "80", "--lasts", "20ms"), "")
 	var waited client.Wait
-	if err := json.Unmarshal([]byte(r.does(0, "wait", "--state", "ESTABLISHED", "--connections", "1", "--json")), &waited); err != nil || !waited.Met || waited.Seen != 1 {
+	if err := json.Unmarshal([]byte(r.does(0, "wait", "--state", "ESTABLISHED", "--connections", "1", "--json")), &waited); err != nil || !waited.Met || waited.Seen != 1 || waited.At == 0 {
 		t.Errorf("%+v, %v", waited, err)
 	}
 	is(t, r.does(0, "kill", "1", "--by", "blackhole", "--to", "server"), "blackhole 1: client 10.77.1.1:4000 ESTABLISHED, server 10.77.2.1:80 ESTABLISHED\n")
-	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tserver lost\n")
+	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tserver lost\t5\t0\n")
 	is(t, r.does(0, "heal"), "")
 	is(t, r.does(0, "kill", "--port", "80"), "reset 1: client 10.77.1.1:4000 CLOSED, server 10.77.2.1:80 CLOSED\n")
 	is(t, r.does(0, "kill", "--port", "80"), "tcpmangle: no connection is like that; nothing was done\n")
@@ -165,6 +170,17 @@ testdata/late-fin.toml:5:27: rule 1 "late-fin": delay.by: "10 ms" is not a durat
 tcpmangle: there are mistakes in the rules; nothing has changed
 `)
 	is(t, r.does(0, "rules"), before)
+	wrong := r.does(2, "reload", "testdata/late-fin.toml", "testdata/good.toml", "testdata/syntax.toml")
+	for _, mistake := range []string{"late-fin.toml:4:22: ", "late-fin.toml:5:27: ", "syntax.toml:"} {
+		if !strings.Contains(wrong, "testdata/"+mistake) {
+			t.Errorf("%s is not among\n%s", mistake, wrong)
+		}
+	}
+	is(t, r.does(0, "rules"), before)
+	if got := r.does(0, "reload", "testdata/never.toml", "testdata/good.toml"); strings.Count(got, "\n") < 3 {
+		t.Errorf("both files: %s", got)
+	}
+	is(t, r.does(2, "reload", "testdata/golden"), "tcpmangle: testdata/golden: no *.toml in this folder\n")
 	if got := r.does(0, "reload"); !strings.HasPrefix(got, "keep\t") {
 		t.Errorf("%s", got)
 	}

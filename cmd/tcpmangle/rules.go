@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -51,6 +52,7 @@ The keys of a rule file are in tcpmangle help rules.`,
 	} {
 		cmd.AddCommand(&cobra.Command{
 			Use: verb.name + " RULE...", Short: verb.short, Args: atLeastOne("the name of a rule"),
+			ValidArgsFunction: offerRules,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return i.talk(cmd, func(c *client.Client) error {
 					var changed []client.Rule
@@ -89,17 +91,13 @@ func reloadCommand() *cobra.Command {
 	var i instance
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "reload [FILE]",
-		Short: "Have a running instance read its rule files again, or another one",
-		Long: `Reload puts other rules in force in one step: the instance's files as they are now, or the file that is
-named, until the next reload. Connections keep their states, and rules that did not change
-their counts. With a mistake anywhere nothing changes.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return noArguments(cmd, args[1:])
-			}
-			return nil
-		},
+		Use:   "reload [FILE...]",
+		Short: "Have a running instance read its rule files again, or others",
+		Long: `Reload puts other rules in force in one step: the instance's files as they are now, or those that are
+named, in their order, until the next reload. Of a folder all *.toml in it are read. Connections
+keep their states, and rules that did not change their counts. With a mistake anywhere nothing changes.`,
+		Example: `  tcpmangle reload
+  tcpmangle reload base.toml faults/`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return i.talk(cmd, func(c *client.Client) error {
 				list, err := reload(cmd.Context(), c, args)
@@ -119,11 +117,20 @@ func reload(ctx context.Context, c *client.Client, files []string) (*client.Rule
 	if len(files) == 0 {
 		return c.Reload(ctx)
 	}
-	text, err := os.ReadFile(files[0])
+	paths, err := expand(files, ".toml")
 	if err != nil {
+		return nil, err
+	}
+	var all []client.File
+	var unread []error
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		all, unread = append(all, client.File{Name: path, Text: string(text)}), append(unread, err)
+	}
+	if err := errors.Join(unread...); err != nil {
 		return nil, &usageError{err: err}
 	}
-	return c.SetRules(ctx, files[0], string(text))
+	return c.SetFiles(ctx, all...)
 }
 
 func healCommand() *cobra.Command {
