@@ -21,6 +21,7 @@ const (
 	roleNobody  = "nobody" // the command, without root but with a device node of its own
 	roleHost    = "host"   // the command, on a host with a resolv.conf of its own
 	roleProbe   = "probe"  // a client, for commands that run commands
+	roleInside  = "inside" // has a command among other processes, and stands for it here
 )
 
 var update = flag.Bool("update", false, "write the golden files and docs/reference.md from what comes out")
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 		becomeHost()
 	case roleProbe:
 		os.Exit(probe(os.Args[1:]))
+	case roleInside:
+		os.Exit(inside(os.Args[1], os.Args[2:]...))
 	}
 	os.Exit(m.Run())
 }

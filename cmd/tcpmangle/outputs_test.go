@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -167,16 +165,13 @@ func readCapture(t *testing.T, file string) (all []shown) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for {
-		p, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
+	for p, err := range r.Packets() {
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, shown{p.InterfaceName, senderOf(t, p.Data), strings.Join(p.Comments, "; "), string(p.Data)})
 	}
+	return all
 }
 
 // senderOf is the side on which the host with the source address stands.

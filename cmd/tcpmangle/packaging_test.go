@@ -54,13 +54,7 @@ func TestRulesInPackaging(t *testing.T) {
 	if _, err := rules.Parse("rules.toml", packaged(t, "rules.toml")); err != nil {
 		t.Error(err)
 	}
-	const before, after = "  rules.toml: |\n", "---\n"
-	_, rest, _ := strings.Cut(packaged(t, "kubernetes/sidecar.yaml"), before)
-	config, _, ok := strings.Cut(rest, after)
-	if !ok {
-		t.Fatalf("sidecar.yaml has no text between %q and %q", before, after)
-	}
-	set, err := rules.Parse("sidecar.yaml", strings.ReplaceAll(config, "\n    ", "\n"))
+	set, err := rules.Parse("sidecar.yaml", packagedRules(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,19 +75,16 @@ func TestPathsOfTheSidecar(t *testing.T) {
 	}
 }
 
-// What the deb and the rpm are made of is there; the binary is built before.
+// What the deb and the rpm are made of is there, besides what is built before.
 func TestContentsOfPackages(t *testing.T) {
-	config := packaged(t, "nfpm.yaml")
-	sources := regexp.MustCompile(`(?m)^\s+(?:- src|postinstall): (.*)$`).FindAllStringSubmatch(config, -1)
-	if len(sources) < 6 {
+	sources := regexp.MustCompile(`(?m)^\s+(?:- src|\w+): (packaging/.*|docs/.*|examples/.*)$`).
+		FindAllStringSubmatch(packaged(t, "nfpm.yaml"), -1)
+	if len(sources) < 9 {
 		t.Errorf("%d sources found: the test does not look well", len(sources))
 	}
 	for _, m := range sources {
-		if m[1] == "packaging/tcpmangle" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(project, m[1])); err != nil {
-			t.Error(err)
+		if found, err := filepath.Glob(filepath.Join(project, m[1])); err != nil || len(found) == 0 {
+			t.Errorf("%s: nothing is there (%v)", m[1], err)
 		}
 	}
 }

@@ -15,4 +15,5 @@ postgres --single -D "$data" postgres >"$TMPDIR/single.log" <<EOF
 CREATE TABLE account (id int PRIMARY KEY, balance int);
 INSERT INTO account VALUES (1, 100);
 EOF
-exec postgres -D "$data" -k "" -c listen_addresses="*" -c fsync=off "$@"
+# The lab ends it by SIGKILL, which would leave its shared memory in /dev/shm.
+exec postgres -D "$data" -k "" -c listen_addresses="*" -c fsync=off -c dynamic_shared_memory_type=mmap "$@"
