@@ -37,7 +37,9 @@ func buildBox(t *testing.T, e *containerEngine) {
 		goEnv(t, "GOROOT"): "/goroot:ro", goEnv(t, "GOMODCACHE"): "/gomod:ro", goEnv(t, "GOCACHE"): "/gocache",
 		"/usr": "/usr:ro", "/bin": "/bin:ro", "/lib": "/lib:ro", "/lib64": "/lib64:ro", // a shell
 	} {
-		args = append(args, "--volume", from+":"+to)
+		if _, err := os.Stat(from); err == nil {
+			args = append(args, "--volume", from+":"+to)
+		}
 	}
 	e.run(t, append(args, root)...)
 }

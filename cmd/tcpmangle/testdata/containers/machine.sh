@@ -10,6 +10,5 @@ for folder in /run /dev/shm /var/tmp /var/lib/containers /var/lib/docker; do
 done
 # Podman cannot do with the old control groups and the new ones beside each other.
 ! mountpoint -q /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
-trap '' CHLD # whoever has lost its parent is nobody's zombie
 echo ready
 exec cat
