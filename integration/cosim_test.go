@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -38,7 +39,7 @@ var (
 
 // TestCosim plays rounds and fails with the first in which a model and a kernel disagree.
 func TestCosim(t *testing.T) {
-	requireHosts(t)
+	nstest.NeedTUN(t)
 	var total tally
 	began := time.Now()
 	seed := *cosimSeed

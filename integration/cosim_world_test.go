@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -19,22 +18,6 @@ import (
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
-
-// requireHosts skips where there can be no namespaces or devices.
-func requireHosts(t *testing.T) {
-	t.Helper()
-	err := netns.Check()
-	if err == nil && netns.NeedUserNS() {
-		err = errors.New("no privileges")
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1":
-		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", err)
-	default:
-		t.Skipf("needs network namespaces and TUN devices: %v", err)
-	}
-}
 
 // hostSettings are the sysctls that a round gives a host, beyond those all have.
 type hostSettings map[string]string

@@ -53,7 +53,7 @@ const refusedByICMP = `
 	[[expect]]
 	client = "CLOSED"
 	server = "LISTEN"
-	within = "500ms" # at once: the next SYN would come after a second
+	within = "900ms" # at once: the next SYN would come after a second
 	[[expect]]
 	rule  = "refuse"
 	fired = 1`

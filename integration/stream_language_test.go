@@ -2,8 +2,6 @@ package integration
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"testing"
 
@@ -11,42 +9,6 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/tunnel"
-)
-
-// More rules of streams, of actions that send other segments than came in.
-const (
-	reorderSome = `
-[[rule]]
-name = "reorder"
-match = { segment = "data" }
-probability = "3%"
-action = { reorder = { behind = 3, timeout = "2ms" } }
-`
-	splitSome = `
-[[rule]]
-name = "split"
-match = { segment = "data" }
-probability = "20%"
-action = { split = 500 }
-`
-	limitAll = `
-[[rule]]
-name = "limit"
-match = { segment = "data" }
-action = { rate = { limit = "400mbit", burst = "64KiB", queue = "32MiB" } }
-`
-	shorten = `
-[[rule]]
-name = "shorten"
-match = { segment = "data" }
-action = { replace = { find = "needle", with = "pin" } }
-`
-	lengthen = `
-[[rule]]
-name = "lengthen"
-match = { segment = "data", from = "server" }
-action = { replace = { find = "needle", with = "knitting-needle" } }
-`
 )
 
 // A language is what rules do to streams, and what has to arrive of them.
@@ -104,18 +66,7 @@ func sendNeedles(ends [2]int, from int, with string) error {
 	if with != "" {
 		want = bytes.ReplaceAll(data, []byte(needle), []byte(with))
 	}
-	r := receiver{fd: ends[1-from]}
-	err := both(
-		func() error { return send(ends[from], data, 0) },
-		func() error { return r.receive(len(want)) },
-	)
-	if err == nil && r.sum != sha256.Sum256(want) {
-		err = errors.New("other bytes have arrived than were sent")
-	}
-	if err != nil {
-		return fmt.Errorf("side %d: %w", from, err)
-	}
-	return nil
+	return carry(ends, from, data, want)
 }
 
 const needle = "needle"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
@@ -49,7 +50,7 @@ type lineConfig struct {
 // newLine makes the hosts and sets the box going. All of it is gone when the test ends.
 func newLine(t *testing.T, c lineConfig) *line {
 	t.Helper()
-	requireHosts(t)
+	nstest.NeedTUN(t)
 	l := &line{t: t, ip: c.ip, stopped: make(chan error, 1)}
 	for i := range l.hosts {
 		if err := l.newHost(i, c); err != nil {

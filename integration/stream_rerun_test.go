@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
@@ -153,7 +154,7 @@ func recordExample(t *testing.T, file string) {
 	}
 	rec := newRecording()
 	lab.Run(t, file, lab.Options{IP: 4, Offload: tunnel.On, Through: rec.through})
-	requireHosts(t) // else the run was skipped
+	nstest.NeedTUN(t) // else the run was skipped
 	if len(rec.packets) == 0 {
 		t.Errorf("nothing has come in from the hosts of %s", file)
 	}

@@ -10,38 +10,6 @@ import (
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
-// The rules of streams. Each decides about many segments by its dice.
-const (
-	loseSome = `
-[[rule]]
-name = "lose"
-match = { segment = "data" }
-probability = "2%"
-action = "drop"
-`
-	keepSome = `
-[[rule]]
-name = "keep"
-match = { segment = "data" }
-probability = "2%"
-action = { hold = { until = "next", timeout = "5ms" } }
-`
-	doubleSome = `
-[[rule]]
-name = "double"
-match = { segment = "data" }
-probability = "5%"
-action = { duplicate = { copies = 2, after = "300us" } }
-`
-	delaySome = `
-[[rule]]
-name = "late"
-match = { segment = "data" }
-probability = "30%"
-action = { delay = { by = "500us", jitter = "300us" } }
-`
-)
-
 var streamRules = []struct{ name, text string }{
 	{"drop", loseSome},
 	{"delay", delaySome},

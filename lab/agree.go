@@ -33,6 +33,9 @@ type Agreement struct {
 	// Silent are the endpoints that ended without a segment, by a timer or by being
 	// destroyed: the wire cannot tell, so the inferred state stayed.
 	Silent []SilentEnd
+	// Refused are the differences that a listener's kernel has counted and no segment
+	// has told of: they are none.
+	Refused []Refusal
 }
 
 // A Difference is an inferred state that was not the kernel's.
@@ -76,7 +79,10 @@ type comparison struct {
 	ends   map[tuple]*[2]endpoint
 	last   time.Duration // when the sample before was taken
 	caught bool          // the box has read all that was sent before this sample
+	counts [2]counters   // of the hosts' kernels; valid if caught
 	doubt  bool          // a difference has lasted too long, if the box has caught up
+
+	refusals [2]counters // how many of what the hosts have counted are in the report
 }
 
 // An endpoint is what the comparison remembers of one.
@@ -86,14 +92,15 @@ type endpoint struct {
 	ever     bool // agreed is valid
 	silent   bool // it ended without a segment
 	since    time.Duration
-	differs  bool // since is valid, and so are the next two
-	inferred conntrack.State
+	differs  bool            // since is valid
+	inferred conntrack.State // of the last difference, and so are the next three
 	kernel   conntrack.State
-	told     int // place + 1 of this difference in the report
+	told     int  // its place + 1 in the report
+	refused  bool // it has been counted as a refusal
 }
 
 func newComparison() *comparison {
-	return &comparison{ends: make(map[tuple]*[2]endpoint)}
+	return &comparison{ends: make(map[tuple]*[2]endpoint), refusals: [2]counters{{}, {}}}
 }
 
 // compare holds one sample against what is inferred now. It tells whether it is in
@@ -105,9 +112,9 @@ func (c *comparison) compare(s *sample, o *observer) (doubt bool) {
 }
 
 // confirm is compare of a sample that was taken after the box had caught up with both
-// hosts: a difference that is still the same is one.
-func (c *comparison) confirm(s *sample, o *observer) {
-	c.caught = true
+// hosts: a difference that is still the same is one, unless the kernels have counted why.
+func (c *comparison) confirm(s *sample, o *observer, counts [2]counters) {
+	c.caught, c.counts = true, counts
 	c.hold(s, o)
 	c.caught = false
 }
@@ -160,9 +167,10 @@ func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint,
 		e.differs = false
 		return
 	}
-	if !e.differs || e.inferred != inferred || e.kernel != k.state {
+	same := e.inferred == inferred && e.kernel == k.state
+	if !e.differs || !same {
 		e.differs, e.since, e.told = true, now, 0
-		e.inferred, e.kernel = inferred, k.state
+		e.inferred, e.kernel, e.refused = inferred, k.state, e.refused && same
 	}
 	c.differ(now, t, side, e)
 }
@@ -205,6 +213,9 @@ func finQueued(kernel, inferred conntrack.State) bool {
 
 // differ notes a difference, and reports it once it has lasted too long for sure.
 func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint) {
+	if e.refused {
+		return
+	}
 	lasted := now - e.since
 	c.report.Longest = max(c.report.Longest, lasted)
 	if e.told > 0 {
@@ -218,6 +229,9 @@ func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint) {
 		c.doubt = true
 		return
 	}
+	if e.refused = c.refused(t, side, e, c.counts[side]); e.refused {
+		return
+	}
 	c.report.Differences = append(c.report.Differences,
 		Difference{t[0], t[1], sideNames[side], e.inferred, e.kernel, e.since, lasted})
 	e.told = len(c.report.Differences)
@@ -227,12 +241,15 @@ func (c *comparison) differ(now time.Duration, t tuple, side int, e *endpoint) {
 func (c *comparison) result(began time.Duration) Agreement {
 	a := c.report
 	a.OK = len(a.Differences) == 0
-	a.Differences, a.Silent = slices.Clone(a.Differences), slices.Clone(a.Silent)
+	a.Differences, a.Silent, a.Refused = slices.Clone(a.Differences), slices.Clone(a.Silent), slices.Clone(a.Refused)
 	for i := range a.Differences {
 		a.Differences[i].Since -= began
 	}
 	for i := range a.Silent {
 		a.Silent[i].At -= began
+	}
+	for i := range a.Refused {
+		a.Refused[i].At -= began
 	}
 	return a
 }

@@ -16,7 +16,8 @@ type rig struct {
 	sample  sample
 	obs     *observer
 	compare *comparison
-	behind  func() // what the box learns once it catches up; nil: nothing
+	behind  func()      // what the box learns once it catches up; nil: nothing
+	counts  [2]counters // of the kernels
 }
 
 func newRig(t *testing.T) *rig {
@@ -62,7 +63,7 @@ func (r *rig) look() {
 	if r.behind != nil {
 		r.behind()
 	}
-	r.compare.confirm(&r.sample, r.obs)
+	r.compare.confirm(&r.sample, r.obs, r.counts)
 }
 
 func TestAgreement(t *testing.T) {
@@ -177,6 +178,36 @@ func TestAgreement(t *testing.T) {
 			r.moves("FIN_WAIT_1 CLOSE_WAIT", engine.Drop)
 			r.shows("CLOSED CLOSE_WAIT", time.Second)
 		}, "", "FIN_WAIT_1"},
+		{"a SYN that the kernel has counted as dropped", func(r *rig) {
+			r.counts[serverSide] = counters{"ListenOverflows": 1}
+			r.infers("SYN_SENT SYN_RCVD")
+			r.shows("SYN_SENT CLOSED", time.Second)
+		}, "", ""},
+		{"the same when the lab was kept from looking", func(r *rig) {
+			r.counts[serverSide] = counters{"ListenOverflows": 1}
+			r.infers("SYN_SENT SYN_RCVD")
+			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+			r.now += 200 * time.Millisecond
+			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+		}, "", ""},
+		{"a SYN that another host's kernel has", func(r *rig) {
+			r.counts[clientSide] = counters{"ListenOverflows": 1}
+			r.infers("SYN_SENT SYN_RCVD")
+			r.shows("SYN_SENT CLOSED", time.Second)
+		}, "the server's endpoint is inferred to be SYN_RCVD, its kernel has it in CLOSED", ""},
+		{"one count is for one difference", func(r *rig) {
+			r.counts[serverSide] = counters{"ListenOverflows": 1}
+			r.infers("SYN_SENT SYN_RCVD")
+			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+			r.infers("ESTABLISHED ESTABLISHED")
+			r.shows("ESTABLISHED SYN_RCVD", 200*time.Millisecond)
+		}, "inferred to be ESTABLISHED, its kernel has it in SYN_RCVD", ""},
+		{"a handshake that is known to be complete", func(r *rig) {
+			r.counts[serverSide] = counters{"ListenOverflows": 9, "TCPDeferAcceptDrop": 9}
+			r.infers("ESTABLISHED ESTABLISHED")
+			r.shows("ESTABLISHED ESTABLISHED", 100*time.Millisecond)
+			r.shows("ESTABLISHED SYN_RCVD", 200*time.Millisecond)
+		}, "inferred to be ESTABLISHED, its kernel has it in SYN_RCVD", ""},
 		{"a FIN that nobody saw", func(r *rig) {
 			r.infers("ESTABLISHED ESTABLISHED")
 			r.shows("FIN_WAIT_1 ESTABLISHED", time.Second)

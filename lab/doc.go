@@ -77,5 +77,6 @@
 // expects it), with a program that ends with another status than 0 (an exit
 // expectation judges it in place of that), with a rule that is not optional and never
 // fired, with a step that never came, with packets that the kernel lost on the way to
-// us, and with an inferred state that differs from the kernel's for more than 100 ms.
+// us, and with an inferred state that differs from the kernel's for more than 100 ms
+// (see Agreement).
 package lab

@@ -57,6 +57,20 @@ type hostSpec struct {
 	env     []string
 }
 
+// listens tells whether its script does.
+func (h *hostSpec) listens() bool { return h.script != nil && len(h.script.Ports()) > 0 }
+
+// serves is how many connections the script of a host serves, if it listens.
+func (f *File) serves(side int) int {
+	if h := f.hosts[side]; side == serverSide && h.copies > 0 {
+		return h.copies
+	}
+	if c := f.hosts[clientSide]; c != nil {
+		return max(c.copies, 1)
+	}
+	return 1
+}
+
 type sysctl struct{ key, value string }
 
 const (
@@ -118,6 +132,7 @@ func (r *reader) read() {
 			f.hosts[side] = r.host(side, t)
 		}
 	}
+	r.servers()
 	for i, t := range root.Tables("expect") {
 		t.In(tomldoc.Section{Kind: "expect", Index: i + 1})
 		if s := r.expect(t); s != nil {

@@ -61,6 +61,7 @@ type (
 		Longest     float64          `json:"longest"`
 		Differences []differenceJSON `json:"differences"`
 		Silent      []silentJSON     `json:"silent"`
+		Refused     []refusalJSON    `json:"refused"`
 	}
 	differenceJSON struct {
 		Client   string  `json:"client"`
@@ -77,6 +78,15 @@ type (
 		Host   string  `json:"host"`
 		State  string  `json:"state"`
 		At     float64 `json:"at"`
+	}
+	refusalJSON struct {
+		Client   string  `json:"client"`
+		Server   string  `json:"server"`
+		Host     string  `json:"host"`
+		Why      string  `json:"why"`
+		Inferred string  `json:"inferred"`
+		Kernel   string  `json:"kernel"`
+		At       float64 `json:"at"`
 	}
 	sideJSON struct {
 		Output []lineJSON  `json:"output"`
@@ -131,6 +141,9 @@ func (r *Result) agreementJSON() agreementJSON {
 		}),
 		Silent: each(a.Silent, func(s SilentEnd) silentJSON {
 			return silentJSON{s.Client.String(), s.Server.String(), s.Host, s.State.String(), seconds(s.At)}
+		}),
+		Refused: each(a.Refused, func(r Refusal) refusalJSON {
+			return refusalJSON{r.Client.String(), r.Server.String(), r.Host, r.Why, r.Inferred.String(), r.Kernel.String(), seconds(r.At)}
 		}),
 	}
 }

@@ -51,7 +51,7 @@ var linkKeys = []rules.KeyDoc{
 
 var hostKeys = []rules.KeyDoc{
 	{Name: "script", Type: "string", Doc: "one command a line; see docs/lab.md"},
-	{Name: "run", Type: "string", List: true, Doc: "a program and its arguments, in place of a script"},
+	{Name: "run", Type: "text", List: true, Doc: "a program and its arguments, in place of a script"},
 	{Name: "ready", Type: "string", Doc: `"tcp:8080": the client starts when a program listens there`},
 	{Name: "copies", Type: "integer", Default: "1", Doc: "so many side by side"},
 	{Name: "stagger", Type: "duration", Default: `"0s"`, Doc: "from the start of one copy to that of the next"},

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // runLab, set to a file, turns the test binary into a process that executes it.
@@ -46,7 +48,7 @@ script = """
 
 // Nothing is left of runs that end in every way: decided, timed out, interrupted.
 func TestNothingIsLeft(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	run := func(text string, cancelAfter time.Duration) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), cancelAfter, context.Canceled)
 		defer cancel()
@@ -108,7 +110,7 @@ func childPIDs(t *testing.T) (pids []string) {
 
 // A process that is killed in the middle of a run takes everything with it.
 func TestKilledLeavesNothing(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	file := filepath.Join(t.TempDir(), "lasting.toml")
 	if err := os.WriteFile(file, []byte(lasting), 0o600); err != nil {
 		t.Fatal(err)

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // A program of the file's folder runs there, leaves something in $TMPDIR for its
 // successor, and nothing of it is there after the run.
 func TestProgramsHaveAPlace(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	dir := t.TempDir()
 	program := "#!/bin/sh\necho at $(pwd), temporary $TMPDIR\nif [ -e $TMPDIR/left ]; then echo found; exit; fi\ntouch $TMPDIR/left\nexec sleep 100\n"
 	if err := os.WriteFile(filepath.Join(dir, "program.sh"), []byte(program), 0o755); err != nil {

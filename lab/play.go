@@ -76,7 +76,7 @@ func (r *run) serverReady(s *sample) bool {
 		return true
 	case spec.ready != 0:
 		return s.listen[serverSide][spec.ready] || a.over()
-	case spec.script != nil && len(spec.script.Ports()) > 0:
+	case spec.listens():
 		select {
 		case <-a.listens:
 		default:
@@ -108,10 +108,17 @@ func (r *run) sample() (*sample, error) {
 	for side := range r.hosts {
 		r.drain(context.Background(), side) // milliseconds
 	}
-	if s, err = r.poller.poll(); err == nil {
-		r.compare.confirm(s, r.observer)
+	if s, err = r.poller.poll(); err != nil {
+		return nil, err
 	}
-	return s, err
+	var counts [2]counters
+	for side, h := range r.hosts {
+		if counts[side], err = countersOf(h.ns); err != nil {
+			return nil, err
+		}
+	}
+	r.compare.confirm(s, r.observer, counts)
+	return s, nil
 }
 
 // atRest tells whether nothing will ever happen again: no step is left, everybody
@@ -145,15 +152,10 @@ func (r *run) fired(name string) uint64 {
 func (r *run) judge(m *moment) {
 	for i := range r.judged {
 		j := &r.judged[i]
-		if j.ruling >= pass {
+		f, done := j.look(m)
+		if !done {
 			continue
 		}
-		f := j.check.look(m)
-		j.ruling = f.ruling
-		if f.ruling < pass {
-			continue
-		}
-		j.OK, j.Why, j.At = f.ruling == pass, f.why, f.at
 		if f.tuple != nil && r.talked == nil {
 			t := *f.tuple
 			r.talked = &t
@@ -164,7 +166,7 @@ func (r *run) judge(m *moment) {
 
 // decided tells whether nothing is left to wait for.
 func (r *run) decided() bool {
-	if len(r.steps) > 0 || slices.ContainsFunc(r.judged, func(j judged) bool { return j.ruling == open }) {
+	if len(r.steps) > 0 || anyOpen(r.judged) {
 		return false
 	}
 	for _, a := range r.actors {

@@ -19,7 +19,7 @@ func (r *reader) host(side int, t *tomldoc.Table) *hostSpec {
 		h.script = r.script(v)
 	}
 	if v, ok := t.Value("run"); ok {
-		h.run, _ = v.Strings()
+		h.run = command(v)
 		if t.Has("script") {
 			v.ErrorAt(t.KeyPlace("run"), `"run" and "script" (line %d) exclude each other`, t.KeyPlace("script").Line)
 		}
@@ -44,12 +44,26 @@ func (r *reader) host(side int, t *tomldoc.Table) *hostSpec {
 	}
 	if e, ok := t.Table("env"); ok {
 		for _, key := range e.Keys() {
-			if text, ok := e.Text(key); ok {
+			if text, ok := e.AnyText(key); ok {
 				h.env = append(h.env, key+"="+text)
 			}
 		}
 	}
 	return h
+}
+
+// command reads a program and its arguments; these may be empty.
+func command(v tomldoc.Value) (argv []string) {
+	for i, item := range v.List() {
+		read := item.AnyText
+		if i == 0 {
+			read = item.Text
+		}
+		if text, ok := read(); ok {
+			argv = append(argv, text)
+		}
+	}
+	return argv
 }
 
 // ready reads "tcp:PORT".
@@ -97,13 +111,34 @@ func (r *reader) script(v tomldoc.Value) *script.Script {
 	}
 	s, errs := script.Parse(text)
 	for _, e := range errs {
-		if at, ok := r.scriptPlace(v.Place(), text, e); ok {
-			v.ErrorAt(at, "%s", e.Msg)
-		} else {
-			v.Errorf("line %d of the script: %s", e.Line, e.Msg)
-		}
+		r.mistake(v, e)
 	}
 	return s
+}
+
+// servers refuses scripts that cannot serve as many connections as they have to.
+func (r *reader) servers() {
+	for side, name := range sideNames {
+		h := r.file.hosts[side]
+		if h == nil || !h.listens() || r.file.serves(side) == 1 {
+			continue
+		}
+		if e := h.script.CannotServe(); e != nil {
+			t, _ := r.doc.Root().Table(name)
+			v, _ := t.Value("script")
+			r.mistake(v, *e)
+		}
+	}
+}
+
+// mistake reports one of a script, where it stands in the file.
+func (r *reader) mistake(v tomldoc.Value, e script.Error) {
+	text, _ := v.Text()
+	if at, ok := r.scriptPlace(v.Place(), text, e); ok {
+		v.ErrorAt(at, "%s", e.Msg)
+	} else {
+		v.Errorf("line %d of the script: %s", e.Line, e.Msg)
+	}
 }
 
 // scriptPlace finds a place of a script in the file around it. Where escapes make the

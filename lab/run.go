@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -82,6 +83,25 @@ type judged struct {
 	Expectation
 	check  check
 	ruling ruling
+}
+
+// look asks the check, if it is not done; done tells whether it is now.
+func (j *judged) look(m *moment) (f finding, done bool) {
+	if j.ruling >= pass {
+		return f, false
+	}
+	f = j.check.look(m)
+	j.ruling = f.ruling
+	if f.ruling < pass {
+		return f, false
+	}
+	j.OK, j.Why, j.At = f.ruling == pass, f.why, f.at
+	return f, true
+}
+
+// anyOpen tells whether one of them has to be looked at before the end.
+func anyOpen(all []judged) bool {
+	return slices.ContainsFunc(all, func(j judged) bool { return j.ruling == open })
 }
 
 // Execute runs a file once. It returns when the experiment is decided, when its time
@@ -199,17 +219,14 @@ func (r *run) openCapture() (*capture.Writer, error) {
 }
 
 func (r *run) makeActors() error {
-	conns := 1
-	if c := r.file.hosts[clientSide]; c != nil {
-		conns = max(c.copies, 1)
-	}
 	for side, spec := range r.file.hosts {
 		if spec == nil {
 			continue
 		}
-		if side == serverSide && spec.script != nil && len(spec.script.Ports()) > 0 && spec.copies > 0 {
+		conns := r.file.serves(side)
+		if side == serverSide && spec.listens() {
 			once := *spec // its copies are the connections that it serves
-			conns, once.copies = spec.copies, 0
+			once.copies = 0
 			spec = &once
 		}
 		r.actors[side] = newActor(r.hosts[side], spec, conns, r.engine.Since, r.say)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -41,7 +41,7 @@ script = """
 // fails if they are required.
 func execute(t *testing.T, text string, o Options) *Result {
 	t.Helper()
-	needLab(t)
+	nstest.NeedTUN(t)
 	res, err := Execute(t.Context(), parse(t, text), o)
 	if err != nil {
 		t.Fatal(err)
@@ -56,18 +56,6 @@ func parse(t *testing.T, text string) *File {
 		t.Fatal(err)
 	}
 	return f
-}
-
-func needLab(t testing.TB) {
-	t.Helper()
-	missing := machine()
-	switch {
-	case missing == nil:
-	case os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1":
-		t.Fatalf("TCPMANGLE_REQUIRE_TUN=1, but: %v", missing)
-	default:
-		t.Skipf("needs network namespaces and a TUN device: %v", missing)
-	}
 }
 
 // passes fails the test with the whole result unless that passes.
@@ -94,7 +82,7 @@ func render(res *Result) string {
 }
 
 func TestLastAckLost(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	Run(t, filepath.Join("..", "examples", "rules", "last-ack-lost.toml"))
 }
 
@@ -137,8 +125,7 @@ func TestLabsThatPass(t *testing.T) {
 			server = "LISTEN"
 			lasts  = "300ms"
 			[[expect]]
-			error = "client: ETIMEDOUT"
-			within = "5s"`,
+			error = "client: ETIMEDOUT"`,
 		"the client is refused, as expected": `
 			[client]
 			script = """
@@ -180,7 +167,7 @@ func TestLabsThatPass(t *testing.T) {
 			lasts  = "200ms"`,
 		"a link that delays": pingPong + `
 			[lab]
-			link = { delay = "50ms" }
+			link = { delay = "300ms" }
 			[[expect]]
 			client = "SYN_SENT"
 			server = "SYN_RCVD"
@@ -238,12 +225,14 @@ func TestLabsThatPass(t *testing.T) {
 			script = """
 			  listen 8080
 			  accept
+			  send x
 			  recv eof
 			  sleep 1h
 			"""
 			[client]
 			script = """
 			  connect server:8080
+			  recv 1
 			  shutdown
 			  recv eof
 			"""
@@ -252,8 +241,7 @@ func TestLabsThatPass(t *testing.T) {
 			do   = "kill server"
 			[[expect]]
 			client = "TIME_WAIT"
-			server = "CLOSED"
-			within = "2s"`,
+			server = "CLOSED"`,
 		"restart": `
 			[server]
 			script = """
@@ -261,49 +249,55 @@ func TestLabsThatPass(t *testing.T) {
 			  listen 8080
 			  accept
 			  send hi
-			  sleep 1h
+			  recv eof
 			"""
 			[client]
 			script = """
 			  connect server:8080
 			  recv 2
-			  expect-error EOF
-			  recv 1
-			  close
-			  sleep 50ms
+			  shutdown
+			  recv eof
+			  sleep 1s
 			  connect server:8080
 			  recv 2
+			  shutdown
+			  recv eof
 			"""
 			[[step]]
-			at = "100ms"
-			do = "restart server"
+			when = { server = "CLOSE_WAIT" } # which only its death ends
+			do   = "restart server"
 			[[step]]
-			at = "600ms"
-			do = "kill server"
+			when = { server = "CLOSE_WAIT" }
+			do   = "kill server"
 			[[expect]]
-			client = "ESTABLISHED"
-			server = "ESTABLISHED"
-			within = "1s"`,
+			client      = "TIME_WAIT"
+			connections = 2`,
 		"destroy: power loss, and a reset when the peer goes on": `
+			[[rule]]
+			name   = "pong-is-there"
+			match  = { from = "client", segment = "ack+!handshake-ack" }
+			action = "pass"
 			[server]
 			script = """
 			  listen 8080
 			  accept
 			  recv 4
-			  sleep 1h
+			  send pong
+			  recv 1
 			"""
 			[client]
 			script = """
 			  connect server:8080
 			  send ping
-			  sleep 400ms
+			  recv 4
+			  sleep 2s
 			  send more
 			  expect-error ECONNRESET
 			  recv 1
 			"""
 			[[step]]
-			at = "100ms"
-			do = "destroy server"
+			when = { rule = "pong-is-there" }
+			do   = "destroy server"
 			[[expect]]
 			client = "ESTABLISHED"
 			server = "CLOSED"
@@ -336,13 +330,13 @@ func TestLabsThatPass(t *testing.T) {
 			[client]
 			script = """
 			  connect server:8080
-			  sleep 100ms
+			  sleep 1s
 			  send ping
 			  shutdown
 			"""
 			[[step]]
-			at = "50ms"
-			do = "enable lose-data"
+			when = { server = "ESTABLISHED" }
+			do   = "enable lose-data"
 			[[step]]
 			when = { rule = "lose-data" }
 			do   = "disable lose-data"
@@ -362,12 +356,14 @@ func TestLabsThatPass(t *testing.T) {
 			[lab]
 			ip = 4
 			[client]
-			run = ["sh", "-c", "echo $CLIENT to $SERVER; echo oops >&2; exit $CODE"]
-			env = { CODE = "3" }
+			run = ["sh", "-c", "echo $CLIENT to $SERVER; echo \"$# arguments and nothing$NOTHING\"; echo oops >&2; exit $CODE", "sh", "x", ""]
+			env = { CODE = "3", NOTHING = "" }
 			[[expect]]
 			exit = "client: 3"
 			[[expect]]
 			stdout = "client: ^(10.77.1.1 to 10.77.2.1|fd77:1::1 to fd77:2::1)$"
+			[[expect]]
+			stdout = "client: ^2 arguments and nothing$"
 			[[expect]]
 			stderr = { client = "oops" }`,
 	}
@@ -392,16 +388,13 @@ func TestLabsThatFail(t *testing.T) {
 		{"a state that never comes", pingPong + `
 			[[expect]]
 			client = "CLOSING"
-			within = "300ms"`,
+			within = "3s"`,
 			"client TIME_WAIT, server CLOSED"},
-		{"a state that does not last", pingPong + `
-			[[step]]
-			at = "200ms"
-			do = "destroy client"
+		{"a state that does not last", strings.Replace(pingPong, "recv eof", "recv eof\n sleep 300ms", 1) + `
 			[[expect]]
-			client = "TIME_WAIT"
-			within = "100ms"
-			lasts  = "1s"`,
+			client = "FIN_WAIT_2"
+			within = "3s"
+			lasts  = "10s"`,
 			"it held for"},
 		{"a rule that never fires", pingPong + `
 			[[rule]]
@@ -473,7 +466,7 @@ func TestExecuteRefusesRuleFile(t *testing.T) {
 }
 
 func TestUnknownSysctlIsAnError(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	_, err := Execute(t.Context(), parse(t, pingPong+"[server.sysctl]\ntcp_no_such_thing = 1\n"), Options{})
 	if _, ok := errors.AsType[*netns.SysctlError](err); !ok || !strings.Contains(err.Error(), "server: ") {
 		t.Errorf("got %v, want a SysctlError of the server", err)
@@ -573,7 +566,7 @@ func TestSeed(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	needLab(t)
+	nstest.NeedTUN(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	begin := time.Now()
@@ -587,7 +580,7 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("it took %v to end", took)
 	}
 	if !res.Interrupted {

@@ -40,7 +40,7 @@ func (p *scriptPart) play(ctx context.Context) {
 	defer p.over.Store(true)
 	s := p.actor.spec.script
 	var err error
-	if len(s.Ports()) > 0 {
+	if p.actor.spec.listens() {
 		err = p.runner.RunServer(ctx, s, p.actor.conns)
 	} else {
 		err = p.runner.Run(ctx, s)

@@ -7,10 +7,16 @@ import (
 	"github.com/tcpmangle/tcpmangle/engine"
 )
 
-// step does the steps whose time has come, in their order.
+// step does the steps whose time has come, in their order. Once sockets have been taken
+// away the sample says no more what there is: steps on states wait for the next one.
 func (r *run) step(ctx context.Context, m *moment) error {
+	old := false
 	for len(r.steps) > 0 && r.steps[0].due(m) {
 		s := r.steps[0]
+		if old && s.want != (pair{}) {
+			break
+		}
+		old = old || s.isDeath()
 		r.steps = r.steps[1:]
 		r.say("lab: " + s.text)
 		if err := r.do(ctx, s); err != nil {
@@ -29,6 +35,9 @@ func (s *step) due(m *moment) bool {
 	}
 	return m.at >= s.at
 }
+
+// isDeath tells whether the step ends processes, and their sockets with them.
+func (s *step) isDeath() bool { return s.do == "kill" || s.do == "restart" || s.do == "destroy" }
 
 func (r *run) do(ctx context.Context, s *step) error {
 	switch s.do {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 func drawn(t *testing.T, r *Result) []byte {
@@ -59,7 +60,7 @@ func TestWriteSVGOfLabs(t *testing.T) {
 	for _, name := range []string{"closing-state-hold", "pmtu-blackhole", "rst-one-sided", "stale-dup-next-incarnation"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			needLab(t)
+			nstest.NeedTUN(t)
 			f, err := Load(filepath.Join("..", "examples", "rules", name+".toml"))
 			if err != nil {
 				t.Fatal(err)

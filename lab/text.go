@@ -214,7 +214,7 @@ func (t *text) agreement(r *Result) {
 		return
 	}
 	t.line("states: inferred and kernel's agree in %d of %d samples, longest difference %s", a.Agreed, a.Compared, ms(a.Longest))
-	for _, line := range slices.Concat(likes(a.Differences, Difference.kind), likes(a.Silent, SilentEnd.kind)) {
+	for _, line := range slices.Concat(likes(a.Differences, Difference.kind), likes(a.Refused, Refusal.kind), likes(a.Silent, SilentEnd.kind)) {
 		t.line("        %s", line)
 	}
 }

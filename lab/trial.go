@@ -74,14 +74,7 @@ func (t *Trial) take(e spec, command bool) error {
 }
 
 // Open tells whether something is left that has to be looked at before the end.
-func (t *Trial) Open() bool {
-	for _, j := range t.judged {
-		if j.ruling == open {
-			return true
-		}
-	}
-	return false
-}
+func (t *Trial) Open() bool { return anyOpen(t.judged) }
 
 // Look judges what can be known by now, a time since the start.
 func (t *Trial) Look(at time.Duration) error { return t.look(at, false) }
@@ -92,15 +85,7 @@ func (t *Trial) look(at time.Duration, last bool) error {
 	}
 	m := &moment{at: at, sample: &t.sample, fired: t.fired, last: last}
 	for i := range t.judged {
-		j := &t.judged[i]
-		if j.ruling >= pass {
-			continue
-		}
-		f := j.check.look(m)
-		j.ruling = f.ruling
-		if f.ruling >= pass {
-			j.OK, j.Why, j.At = f.ruling == pass, f.why, f.at
-		}
+		t.judged[i].look(m)
 	}
 	return nil
 }

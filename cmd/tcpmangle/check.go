@@ -94,7 +94,8 @@ func checkJSON(cmd *cobra.Command, files []string) error {
 // apart parts what loadLabs says into mistakes, which have a place, and the rest.
 func apart(err error) (mistakes rules.Errors, unread error) {
 	if bad, ok := errors.AsType[*badFiles](err); ok {
-		return bad.mistakes, &usageError{err: errors.Join(bad.unread...)}
+		mistakes, _ = bad.mistakes.(rules.Errors)
+		return mistakes, &usageError{err: errors.Join(bad.unread...)}
 	}
 	if errors.As(err, &mistakes) {
 		return mistakes, nil

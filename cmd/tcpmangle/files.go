@@ -79,55 +79,92 @@ func isFolder(path string) bool {
 }
 
 // loadLabs reads lab and rule files; what is wrong with any of them comes together.
-func loadLabs(paths []string) (files []*lab.File, err error) {
-	var bad badFiles
+func loadLabs(paths []string) ([]*lab.File, error) { return loadAll[rules.Errors](paths, lab.Load) }
+
+// loadAll reads files of a kind whose mistakes are of a type.
+func loadAll[E interface {
+	~[]M
+	mistakes
+}, M error, T any](paths []string, load func(string) (T, error)) (files []T, err error) {
+	var bad E
+	var unread []error
 	for _, path := range paths {
-		f, err := lab.Load(path)
-		var found rules.Errors
+		f, err := load(path)
+		var found E
 		switch {
 		case errors.As(err, &found):
-			bad.mistakes = append(bad.mistakes, found...)
+			bad = append(bad, found...)
 		case err != nil:
-			bad.unread = append(bad.unread, err)
+			unread = append(unread, err)
 		default:
 			files = append(files, f)
 		}
 	}
-	if err := bad.err(); err != nil {
+	if err := together(bad, unread); err != nil {
 		return nil, err
 	}
 	return files, nil
 }
 
-// badFiles are mistakes in files beside files that cannot be read.
-type badFiles struct {
-	mistakes rules.Errors
-	unread   []error
+// readLabs reads what the arguments name; in folders rule files without hosts
+// are passed over.
+func readLabs(args []string) (files []*lab.File, err error) {
+	paths, err := expand(args, ".toml")
+	if err != nil {
+		return nil, err
+	}
+	all, err := loadLabs(paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		switch {
+		case f.IsLab():
+			files = append(files, f)
+		case slices.Contains(args, f.Path):
+			return nil, &usageError{err: fmt.Errorf("%s: %w", f.Path, lab.ErrNotLab), hint: "tcpmangle check " + f.Path}
+		}
+	}
+	if len(files) == 0 {
+		return nil, &usageError{err: fmt.Errorf("%s: no lab file in there", strings.Join(args, ", "))}
+	}
+	return files, nil
 }
 
-// err is all of it, as what it is if it is all of one sort.
-func (b *badFiles) err() error {
+func pathsOf(files []*lab.File) (paths []string) {
+	for _, f := range files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// together is all that is wrong with files, as what it is if it is all of one sort.
+func together(bad mistakes, unread []error) error {
+	none := len(bad.Unwrap()) == 0
 	switch {
-	case len(b.unread) > 0 && len(b.mistakes) > 0:
-		return b
-	case len(b.unread) > 0:
-		return &usageError{err: errors.Join(b.unread...)}
-	case len(b.mistakes) > 0:
-		return b.mistakes
+	case len(unread) > 0 && !none:
+		return &badFiles{bad, unread}
+	case len(unread) > 0:
+		return &usageError{err: errors.Join(unread...)}
+	case !none:
+		return bad
 	}
 	return nil
 }
 
+// badFiles are mistakes in files beside files that cannot be read.
+type badFiles struct {
+	mistakes mistakes
+	unread   []error
+}
+
 func (b *badFiles) Error() string   { return errors.Join(b.Unwrap()...).Error() }
-func (b *badFiles) Unwrap() []error { return append(b.mistakes.Unwrap(), b.unread...) }
+func (b *badFiles) Unwrap() []error { return slices.Concat(b.mistakes.Unwrap(), b.unread) }
 
 // Render writes the mistakes at their places, then which files could not be read.
 func (b *badFiles) Render(w io.Writer) error {
 	err := b.mistakes.Render(w)
-	for _, e := range b.unread {
-		_, next := fmt.Fprintln(w, e)
-		err = errors.Join(err, next)
-	}
+	complain(w, errors.Join(b.unread...), "")
 	return err
 }
 

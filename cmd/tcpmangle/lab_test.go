@@ -26,10 +26,10 @@ func TestLabPasses(t *testing.T) {
 	}
 	for _, want := range []string{
 		`^ +client 10\.77\.1\.1:\d+ +server 10\.77\.2\.1:8080$`,
-		`^    0\.0\d\d     SYN_SENT \|S 0:0 -+>\| SYN_RCVD$`,
-		`^    0\.\d{3}   FIN_WAIT_1 \|FA 5:5 ack 5 -+x +\| +lose-fin$`,
-		`^PASS  client FIN_WAIT_1, server ESTABLISHED within 2s  \(at 0\.\d{3}s\)$`,
-		`^PASS  rule lose-fin fired 1  \(at 0\.\d{3}s\)$`,
+		`^    0\.\d{3}     SYN_SENT \|S 0:0 -+>\| SYN_RCVD$`,
+		`^    \d\.\d{3}   FIN_WAIT_1 \|FA 5:5 ack 5 -+x +\| +lose-fin$`,
+		`^PASS  client FIN_WAIT_1, server ESTABLISHED within 10s  \(at \d\.\d{3}s\)$`,
+		`^PASS  rule lose-fin fired 1  \(at \d\.\d{3}s\)$`,
 		`^rule  lose-fin  fired 1$`,
 		`^states: inferred and kernel's agree in \d+ of \d+ samples, longest difference \d+\.\dms$`,
 		`^PASS  testdata/exchange\.toml in \d+\.\d+m?s \(IPv4, offload (on|off), seed 1, ring drops 0\)$`,
@@ -61,7 +61,7 @@ func TestLabFails(t *testing.T) {
 		reasons []string
 	}{
 		{"wrong.toml", []string{
-			"FAIL  client FIN_WAIT_2 within 300ms\n      at 0.30", // and the rest of the moment
+			"FAIL  client FIN_WAIT_2 within 2s\n      at 2.", // and the rest of the moment
 			"s client ESTABLISHED, server ESTABLISHED\n",
 			"FAIL  testdata/wrong.toml in ",
 		}},
@@ -113,6 +113,7 @@ type labReport struct {
 		Compared, Agreed    int
 		Longest             float64
 		Differences, Silent []any
+		Refused             []any
 	}
 	Client, Server struct{ Output, Errors, Exit []any }
 	Segments       int

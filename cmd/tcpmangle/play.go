@@ -51,21 +51,9 @@ microsecond off. It is what the project tests itself with.`,
 
 // play plays all scripts once each of them is sound.
 func play(files []string, opts ladder.Options) (reports []*ladder.Report, err error) {
-	var scripts []*ladder.Script
-	var mistakes ladder.Errors
-	for _, file := range files {
-		s, err := ladder.Load(file)
-		if found, ok := err.(ladder.Errors); ok {
-			mistakes = append(mistakes, found...)
-			continue
-		}
-		if err != nil {
-			return nil, &usageError{err: err}
-		}
-		scripts = append(scripts, s)
-	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
+	scripts, err := loadAll[ladder.Errors](files, ladder.Load)
+	if err != nil {
+		return nil, err
 	}
 	for _, s := range scripts {
 		reports = append(reports, s.Play(opts))

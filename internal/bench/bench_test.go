@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 const endpointArg = "bench-test-endpoint"
@@ -35,27 +35,11 @@ func tiny() Config {
 	}
 }
 
-// needTUN skips the test where the machine cannot do it, unless it is required.
-func needTUN(t *testing.T) {
-	t.Helper()
-	err := netns.Check()
-	if err == nil && netns.NeedUserNS() {
-		err = errors.New("no privilege to make namespaces")
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("TCPMANGLE_REQUIRE_TUN") == "1":
-		t.Fatal(err)
-	default:
-		t.Skip(err)
-	}
-}
-
 func TestRunFillsEveryRow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
-	needTUN(t)
+	nstest.NeedTUN(t)
 	last := -1
 	cfg := tiny()
 	cfg.Progress = func(done, total int, step string) {
@@ -92,7 +76,7 @@ func TestRunFillsEveryRow(t *testing.T) {
 }
 
 func TestRunStops(t *testing.T) {
-	needTUN(t)
+	nstest.NeedTUN(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := tiny()
 	cfg.Progress = func(done, _ int, _ string) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"time"
@@ -147,6 +148,19 @@ func (f *frame) packet(ip []byte, whole bool) Packet {
 
 // Skipped returns how many frames held no IP packet so far.
 func (r *Reader) Skipped() int { return r.skipped }
+
+// Packets are what is left of the capture, one after the other; a mistake in it is the
+// last of them.
+func (r *Reader) Packets() iter.Seq2[Packet, error] {
+	return func(yield func(Packet, error) bool) {
+		for {
+			p, err := r.Next()
+			if err == io.EOF || !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
 
 // Interfaces returns the names of the interfaces met so far, by their numbers.
 // Usually all of them are known once the first packet is read.

@@ -23,8 +23,12 @@ type PacketRule struct {
 	Proto uint8        // unix.IPPROTO_TCP or UDP; 0: both, with a port of To
 	Dport uint16
 
-	Do Treatment
-	To netip.AddrPort // of Redirect and Readdress; port 0: as it was
+	Do   Treatment
+	To   netip.AddrPort // of Redirect and Readdress; port 0: as it was
+	From netip.Addr     // of Rename
+	// Ports are those from which Rename takes one, both ends included; zero: the one that it has, if
+	// nobody else has it.
+	Ports [2]uint16
 }
 
 // A Treatment is what is done to packets.
@@ -34,6 +38,7 @@ type Treatment uint8
 const (
 	Masquerade Treatment = iota // they go out with the address of the device
 	Redirect                    // they go to another address
+	Rename                      // they come from another address
 	Refuse                      // they end here
 	Accept                      // they pass
 	// Readdress writes another IPv6 destination into the header, and that is all: no
@@ -87,7 +92,7 @@ func (r PacketRule) expressions() (all []expr.Any) {
 
 // family is the IP version that the addresses ask for; 0: either.
 func (r PacketRule) family() byte {
-	for _, a := range []netip.Addr{r.Src.Addr(), r.Dst.Addr(), r.To.Addr()} {
+	for _, a := range []netip.Addr{r.Src.Addr(), r.Dst.Addr(), r.To.Addr(), r.From} {
 		switch {
 		case a.Is4():
 			return unix.NFPROTO_IPV4
@@ -145,11 +150,23 @@ func (r PacketRule) treatment() []expr.Any {
 			},
 		}
 	}
+	return r.translation()
+}
+
+// translation writes what a connection is to have in the place of its destination, or of its source.
+func (r PacketRule) translation() []expr.Any {
 	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(r.family()), RegAddrMin: register}
-	all := []expr.Any{&expr.Immediate{Register: register, Data: r.To.Addr().AsSlice()}}
-	if r.To.Port() != 0 {
-		nat.RegProtoMin = unix.NFT_REG_2
-		all = append(all, &expr.Immediate{Register: unix.NFT_REG_2, Data: binary.BigEndian.AppendUint16(nil, r.To.Port())})
+	address, ports := r.To.Addr(), [2]uint16{r.To.Port(), r.To.Port()}
+	if r.Do == Rename {
+		nat.Type, address, ports = expr.NATTypeSourceNAT, r.From, r.Ports
+	}
+	all := []expr.Any{&expr.Immediate{Register: register, Data: address.AsSlice()}}
+	if ports[0] != 0 {
+		nat.RegProtoMin, nat.RegProtoMax = unix.NFT_REG_2, unix.NFT_REG_3
+		nat.Specified = true
+		for i, reg := range []uint32{nat.RegProtoMin, nat.RegProtoMax} {
+			all = append(all, &expr.Immediate{Register: reg, Data: binary.BigEndian.AppendUint16(nil, ports[i])})
+		}
 	}
 	return append(all, nat)
 }

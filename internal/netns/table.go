@@ -30,7 +30,7 @@ type Table struct {
 // A Hook is where packets meet the rules of a Table.
 type Hook uint8
 
-// The hooks. At the first three, rules translate addresses of connections; at Forwarded
+// The hooks. At the first three and the last, rules translate addresses of connections; at Forwarded
 // and Delivered they let packets pass or not; at Entering they see each packet by itself.
 const (
 	Arriving  Hook = iota // before a packet from elsewhere is routed
@@ -39,6 +39,7 @@ const (
 	Forwarded             // a packet is neither from this host nor for it
 	Entering              // a packet has come from elsewhere, and nothing knows of it yet
 	Delivered             // a packet is for this host
+	Arrived               // a packet is for this host, and has passed the filters
 )
 
 var hooks = [...]struct {
@@ -53,6 +54,7 @@ var hooks = [...]struct {
 	{"forwarded", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter},
 	{"entering", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw},
 	{"delivered", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter},
+	{"arrived", nftables.ChainTypeNAT, nftables.ChainHookInput, nftables.ChainPriorityNATSource},
 }
 
 // tableOwner is NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h; since Linux 5.12.

@@ -2,8 +2,6 @@ package replay
 
 import (
 	"encoding/binary"
-	"errors"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -232,14 +230,11 @@ func read(t *testing.T, file string) (all []captured) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for {
-		p, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
+	for p, err := range r.Packets() {
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, captured{p.InterfaceName, strings.Join(p.Comments, "; "), p.Time.Sub(began), string(p.Data)})
 	}
+	return all
 }

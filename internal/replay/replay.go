@@ -10,7 +10,6 @@ package replay
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -99,17 +98,14 @@ type player struct {
 }
 
 func (p *player) play(reader *capture.Reader) error {
-	for {
-		packet, err := reader.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			p.finish()
-			return nil
-		case err != nil:
+	for packet, err := range reader.Packets() {
+		if err != nil {
 			return err
 		}
 		p.take(&packet)
 	}
+	p.finish()
+	return nil
 }
 
 // take hands one packet to the box, at its time. Captures of several threads

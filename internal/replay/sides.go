@@ -3,7 +3,6 @@ package replay
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -34,12 +33,8 @@ func survey(in string) (*sides, error) {
 
 func (s *sides) read(reader *capture.Reader) error {
 	names := map[int]string{}
-	for {
-		packet, err := reader.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return s.order(names)
-		case err != nil:
+	for packet, err := range reader.Packets() {
+		if err != nil {
 			return err
 		}
 		if s.start.IsZero() || packet.Time.Before(s.start) {
@@ -47,6 +42,7 @@ func (s *sides) read(reader *capture.Reader) error {
 		}
 		names[packet.Interface] = packet.InterfaceName
 	}
+	return s.order(names)
 }
 
 // order puts the interfaces into the order of the sides: by our own names for

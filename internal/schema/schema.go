@@ -58,7 +58,7 @@ func refine(top node) {
 	within(top, "step")["when"] = object(lab.WhenKeys(), "once a connection is in these states, or a rule has fired")
 	for _, side := range []string{"client", "server"} {
 		within(top, side)["sysctl"] = node{"type": "object", "description": "of this host, by name"}
-		within(top, side)["env"] = node{"type": "object", "additionalProperties": word}
+		within(top, side)["env"] = node{"type": "object", "additionalProperties": types["text"]}
 	}
 }
 

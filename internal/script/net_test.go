@@ -107,6 +107,14 @@ func (h *host) startServer(name, text string, conns int) *side {
 	return s
 }
 
+// pair starts a server, and a client once that listens.
+func (h *host) pair(serverText, clientText string) (server, client *side) {
+	h.t.Helper()
+	server = h.start("server", serverText)
+	server.listens()
+	return server, h.start("client", clientText)
+}
+
 // run is the script's run; the test does not end before it.
 func (s *side) run(f func() error) {
 	go func() {

@@ -188,9 +188,9 @@ func (s *side) ends(want string) {
 
 func TestOutput(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80 # wait\naccept\nrecv 4\n  send \"po\\n\"\nrecv eof\nclose")
-	server.listens()
-	client := h.start("client", "connect server:80 from 4000\nsend ping\nset nodelay\nrecv 1\nsend 100 bytes\nshutdown\nexpect-error EOF\nrecv 70\nsleep 0s\nabort")
+	server, client := h.pair(
+		"listen 80 # wait\naccept\nrecv 4\n  send \"po\\n\"\nrecv eof\nclose",
+		"connect server:80 from 4000\nsend ping\nset nodelay\nrecv 1\nsend 100 bytes\nshutdown\nexpect-error EOF\nrecv 70\nsleep 0s\nabort")
 	client.ok()
 	server.ok()
 	for _, tt := range []struct {
@@ -226,9 +226,7 @@ func TestFailureIsReported(t *testing.T) {
 
 func TestOnSocket(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "connect server:80 from 4000\nexpect-error ENETUNREACH\nconnect 192.0.2.1:1")
+	server, client := h.pair("listen 80\naccept", "connect server:80 from 4000\nexpect-error ENETUNREACH\nconnect 192.0.2.1:1")
 	client.ok()
 	server.ok()
 	c, s := netip.MustParseAddrPort("127.0.0.1:4000"), netip.MustParseAddrPort("127.0.0.2:80")
@@ -282,9 +280,7 @@ func TestSet(t *testing.T) {
 	} {
 		t.Run(tt.set, func(t *testing.T) {
 			h := newHost(t)
-			server := h.start("server", "set "+tt.set+"\nlisten 80\naccept")
-			server.listens()
-			client := h.start("client", "connect server:80\nset "+tt.set)
+			server, client := h.pair("set "+tt.set+"\nlisten 80\naccept", "connect server:80\nset "+tt.set)
 			client.ok()
 			server.ok()
 			for _, s := range []*side{server, client} {
@@ -304,9 +300,7 @@ func TestSet(t *testing.T) {
 // A socket asks for Fast Open before it connects, or not at all.
 func TestFastOpen(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "set fastopen\nconnect server:80")
+	server, client := h.pair("listen 80\naccept", "set fastopen\nconnect server:80")
 	client.ok()
 	server.ok()
 	client.Runner.sockets[0].control(func(fd int) error {
@@ -339,10 +333,8 @@ func TestCongestionControl(t *testing.T) {
 
 func TestDeferAccept(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "set defer-accept 5s\nlisten 80\naccept\nrecv-text x")
-	server.listens()
-	client := h.start("client", "connect server:80\nsleep 100ms\nsend x")
-	client.at(Sleeping, "sleep 100ms")
+	server, client := h.pair("set defer-accept 5s\nlisten 80\naccept\nrecv-text x", "connect server:80\nsleep 1s\nsend x")
+	client.at(Sleeping, "sleep 1s")
 	server.at(Blocked, "accept") // established, but nothing has come
 	client.ok()
 	server.ok()
@@ -360,12 +352,12 @@ func TestTimeouts(t *testing.T) {
 			h := newHost(t)
 			server := h.start("server", "listen 80\naccept")
 			server.listens()
-			text := tt.before + "\nconnect server:80\nsleep 200ms\n" + tt.after
+			text := tt.before + "\nconnect server:80\nsleep 1s\n" + tt.after
 			if name == "keepalive" {
 				text = strings.Replace(text, "recv 1", "expect-error ETIMEDOUT\nrecv 1", 1)
 			}
 			client := h.start("client", text)
-			client.at(Sleeping, "sleep 200ms")
+			client.at(Sleeping, "sleep 1s")
 			h.cut()
 			client.ok()
 		})
@@ -375,9 +367,7 @@ func TestTimeouts(t *testing.T) {
 // What a script leaves open stays open, and its peer's state with it.
 func TestSocketsOutliveTheScript(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "connect server:80\nshutdown")
+	server, client := h.pair("listen 80\naccept", "connect server:80\nshutdown")
 	client.ok()
 	server.ok()
 	client.in("FIN_WAIT_2")
@@ -395,9 +385,7 @@ func TestCancelEndsEveryWait(t *testing.T) {
 			h := newHost(t)
 			listener := h.start("listener", "listen 80 backlog 0\nconnect client:80")
 			listener.ok() // its queue is full now: another connect waits
-			server := h.start("server", "listen 81\naccept")
-			server.listens()
-			client := h.start("client", "listen 82\nconnect server:81\n"+command)
+			_, client := h.pair("listen 81\naccept", "listen 82\nconnect server:81\n"+command)
 			phase := Blocked
 			if command == "sleep 1h" {
 				phase = Sleeping

@@ -17,6 +17,7 @@ type Script struct {
 // A command is one line to be run, with the expect-error before it.
 type command struct {
 	line   int      // in the text, from 1
+	verb   word     // as it stands there
 	text   string   // as written, without indentation and comment
 	expect []string // the names it must fail with, any of them; none: it must not fail
 	step   step
@@ -104,7 +105,7 @@ func (p *parser) line(no int, line string) {
 	}
 	step := v.parse(&a)
 	a.end()
-	c := command{line: no, text: a.text(), step: step}
+	c := command{line: no, verb: a.verb, text: a.text(), step: step}
 	if p.pending != nil {
 		c.expect, p.pending = p.pending.names, nil
 	}

@@ -18,20 +18,36 @@ import (
 // A failure ends the part that met it and nothing else. The error joins all
 // failures, and the cause that ended ctx, or ErrKilled, if one did.
 func (r *Runner) RunServer(ctx context.Context, s *Script, conns int) error {
-	accepts := func(c command) bool { _, ok := c.step.(acceptStep); return ok }
 	at := slices.IndexFunc(s.commands, accepts)
 	if conns == 1 || at < 0 {
 		return r.Run(ctx, s)
 	}
-	before, accept, rest := s.commands[:at], s.commands[at], s.commands[at+1:]
-	if again := slices.IndexFunc(rest, accepts); again >= 0 || accept.expect != nil {
-		return fmt.Errorf("line %d: a script that serves several connections has one accept, and expects no error of it",
-			s.commands[max(at, at+1+again)].line)
+	if e := s.CannotServe(); e != nil {
+		return fmt.Errorf("line %d: %s", e.Line, e.Msg)
 	}
+	before, accept, rest := s.commands[:at], s.commands[at], s.commands[at+1:]
 	return r.supervise(ctx, func(ctx context.Context) error {
 		return r.serve(ctx, before, accept, rest, conns)
 	})
 }
+
+// CannotServe is the mistake that keeps a script from serving several connections; nil
+// if there is none.
+func (s *Script) CannotServe() *Error {
+	found := 0
+	for _, c := range s.commands {
+		if !accepts(c) {
+			continue
+		}
+		if found++; found > 1 || c.expect != nil {
+			return &Error{Line: c.line, Col: c.verb.col, Len: len(c.verb.text),
+				Msg: "a script that serves several connections has one accept, and expects no error of it"}
+		}
+	}
+	return nil
+}
+
+func accepts(c command) bool { _, ok := c.step.(acceptStep); return ok }
 
 // serve is RunServer for several connections.
 func (r *Runner) serve(ctx context.Context, before []command, accept command, rest []command, conns int) error {

@@ -16,9 +16,7 @@ func TestKillEndsEveryWait(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			server := h.start("server", "listen 81\naccept\nsleep 1h")
-			server.listens()
-			client := h.start("client", "listen 82\nconnect server:81\n"+command)
+			_, client := h.pair("listen 81\naccept\nsleep 1h", "listen 82\nconnect server:81\n"+command)
 			phase := Blocked
 			if command == "sleep 1h" {
 				phase = Sleeping
@@ -48,9 +46,7 @@ func TestKillIsProcessDeath(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			server := h.start("server", tt.server)
-			server.listens()
-			client := h.start("client", tt.client)
+			server, client := h.pair(tt.server, tt.client)
 			server.ok()
 			client.at(Blocked, "recv eof")
 			start := time.Now()
@@ -65,10 +61,8 @@ func TestKillIsProcessDeath(t *testing.T) {
 
 func TestKillDoesNotLingerOnACutLink(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "connect server:80\nset linger 30s\nsleep 200ms\nsend lost")
-	client.at(Sleeping, "sleep 200ms")
+	_, client := h.pair("listen 80\naccept", "connect server:80\nset linger 30s\nsleep 1s\nsend lost")
+	client.at(Sleeping, "sleep 1s")
 	h.cut()
 	client.ok()
 	start := time.Now()
@@ -125,9 +119,7 @@ func TestVanish(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			server := h.start("server", tt.server)
-			server.listens()
-			client := h.start("client", tt.client)
+			server, client := h.pair(tt.server, tt.client)
 			client.in(tt.stays)
 			if tt.gone != "" {
 				server.in("LISTEN", tt.gone)
@@ -145,9 +137,7 @@ func TestVanish(t *testing.T) {
 // Without the right to it nothing vanishes, and nothing is sent either.
 func TestVanishWithoutTheRight(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "connect server:80\nrecv eof")
+	server, client := h.pair("listen 80\naccept", "connect server:80\nrecv eof")
 	server.ok()
 	var err error
 	asNobody(t, func() { err = server.Vanish() })
@@ -183,9 +173,7 @@ func asNobody(t *testing.T, f func()) {
 // The next thing the peer of a vanished host sends is answered by RST.
 func TestPeerOfTheVanishedFindsOut(t *testing.T) {
 	h := newHost(t)
-	server := h.start("server", "listen 80\naccept")
-	server.listens()
-	client := h.start("client", "connect server:80\nsleep 200ms\nsend hello\nexpect-error ECONNRESET\nrecv 1\nclose")
+	server, client := h.pair("listen 80\naccept", "connect server:80\nsleep 1s\nsend hello\nexpect-error ECONNRESET\nrecv 1\nclose")
 	server.ok()
 	if err := server.Vanish(); err != nil {
 		t.Fatal(err)

@@ -212,7 +212,7 @@ many = ["a", "b"]
 		}
 	}
 	check(t, messages(d), "")
-	if want := strings.Fields("text int float bool duration size bytes rate probability one many"); !reflect.DeepEqual(r.Keys(), want) {
+	if want := strings.Fields("text int float empty bool duration size bytes rate probability one many"); !reflect.DeepEqual(r.Keys(), want) {
 		t.Errorf("keys: got %q, want %q", r.Keys(), want)
 	}
 }
