@@ -32,7 +32,7 @@ func Attach(ns *netns.NS, ports []Ports, c tunnel.Config) (*Way, error) {
 	w := &Way{setup: newSetup(ns)}
 	err := CheckAttach(ns)
 	if err == nil {
-		err = w.setup.begin()
+		err = w.setup.begin("attachment")
 	}
 	if err == nil {
 		err = w.attach(ns, ports, c)

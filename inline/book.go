@@ -44,7 +44,7 @@ type visitor struct {
 }
 
 var (
-	errTaken  = errors.New("the address is taken")
+	errTaken  = errors.New("leads already")
 	errFamily = errors.New("they are of different IP versions")
 )
 
@@ -66,8 +66,16 @@ func (b *book) add(s Service) error {
 	}
 	return b.change(func(p *pages) error {
 		if old, ok := p.services[s.Address]; ok {
-			return fmt.Errorf("%v: %w by %q", s.Address, errTaken, old.Name)
+			return fmt.Errorf("%v %w to %v", s.Address, errTaken, old.Upstream)
 		}
+		p.services[s.Address] = s
+		return nil
+	})
+}
+
+// note keeps where a service listens, as soon as that is known.
+func (b *book) note(s Service) {
+	b.change(func(p *pages) error {
 		p.services[s.Address] = s
 		return nil
 	})

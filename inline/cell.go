@@ -36,7 +36,7 @@ type Cell struct {
 // NewCell makes a cell on a host. The host's names become those that the command shall see.
 func NewCell(host *netns.NS, names *Names, c tunnel.Config) (*Cell, error) {
 	cell := &Cell{Way: Way{setup: newSetup(host)}, host: host}
-	err := cell.setup.begin()
+	err := cell.setup.begin("cell")
 	if err == nil {
 		err = cell.begin(c, names)
 	}
@@ -66,16 +66,13 @@ func (c *Cell) net(v6 bool) netip.Prefix {
 func (c *Cell) Close() error {
 	err := c.Way.Close()
 	if c.ns != nil {
-		err = errors.Join(err, c.ns.Close())
+		err = errors.Join(err, c.ns.Close(), c.unlearn())
 	}
 	return err
 }
 
 func (c *Cell) begin(config tunnel.Config, names *Names) (err error) {
 	if c.ns, err = netns.New(); err != nil {
-		return err
-	}
-	if err := c.quiet(); err != nil {
 		return err
 	}
 	config = sized(config, c.host.DefaultMTU())
@@ -103,17 +100,6 @@ func (c *Cell) begin(config tunnel.Config, names *Names) (err error) {
 		gateway6 = c.Gateway(true)
 	}
 	return c.connect(names.in(c.Gateway(false), gateway6))
-}
-
-// quiet keeps the namespace from sending anything that the command does not send.
-func (c *Cell) quiet() error {
-	for _, key := range []string{"router_solicitations", "accept_dad"} {
-		err := c.ns.Sysctl("net/ipv6/conf/default/"+key, "0")
-		if err != nil && !errors.Is(err, netns.ErrUnknownSysctl) {
-			return err
-		}
-	}
-	return nil
 }
 
 // number gives the cell its networks. The kernel has chosen the number of the device, so no
@@ -175,25 +161,29 @@ func (c *Cell) connect(resolver netip.Addr) error {
 	if err := c.setup.ownSysctl(dev, "route_localnet=1"); err != nil {
 		return err
 	}
-	rules := append(c.dns(c.toLoopback(false), resolver), c.toLoopback(false), c.masquerade(false))
+	rules := c.dns(c.toLoopback(false), resolver)
+	families := []bool{false}
 	if v6 {
 		if err := c.host.AddLocalRoute(netip.IPv6Loopback(), dev); err != nil {
 			return err
 		}
-		rules = append(rules, c.toLoopback(true), c.masquerade(true))
+		families = append(families, true)
+	}
+	for _, v6 := range families {
+		local, err := c.asLocal(v6)
+		if err != nil {
+			return err
+		}
+		rules = append(rules, c.toLoopback(v6), local, c.masquerade(v6))
 	}
 	return c.setup.translate("cell", rules...)
 }
 
 // toLoopback leads what comes to the gateway to the host's loopback.
 func (c *Cell) toLoopback(v6 bool) netns.PacketRule {
-	to := loopback4
-	if v6 {
-		to = netip.IPv6Loopback()
-	}
 	return netns.PacketRule{
 		Hook: netns.Arriving, In: c.devices[1].Name(), Dst: single(c.Gateway(v6)),
-		Do: netns.Redirect, To: netip.AddrPortFrom(to, 0),
+		Do: netns.Redirect, To: netip.AddrPortFrom(loopback(v6), 0),
 	}
 }
 

@@ -22,6 +22,10 @@ func (p *Proxy) listen(s *Service) error {
 	}
 	s.Listen = at
 	p.holders[s.Address] = holder
+	p.book.note(*s)
+	if err := p.circular(*s); err != nil {
+		return err
+	}
 	loopback := loopbackNets[version(at.Addr())]
 	err = p.once("loopback "+loopback.String(), func() error {
 		return p.setup.translate("loopback", netns.PacketRule{Hook: netns.Leaving, Src: loopback, Out: virtualName, Do: netns.Masquerade})

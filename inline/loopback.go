@@ -20,6 +20,14 @@ var (
 	loopbackNets = [2]netip.Prefix{netip.PrefixFrom(loopback4, 8).Masked(), single(netip.IPv6Loopback())}
 )
 
+// loopback is the host's address for itself in an IP version.
+func loopback(v6 bool) netip.Addr {
+	if v6 {
+		return netip.IPv6Loopback()
+	}
+	return loopback4
+}
+
 // standIn is in the place of ::1 between the box and nftables. Its ones' complement sum is 1,
 // too, so that the checksum of a segment, partial or whole, right or wrong, stays what it is.
 var standIn = netip.MustParseAddr("fd79:0:0:19:1::26d")

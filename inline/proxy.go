@@ -30,12 +30,6 @@ var (
 	pool6    = netip.MustParsePrefix("fd79:0:0:19::/64")
 )
 
-var (
-	errLocal = errors.New("an address of this host cannot be a virtual one; listen at it")
-	errIPv6  = errors.New("this host does no IPv6")
-	errPool  = errors.New("the addresses of 198.19.0.0/16 and fd79:0:0:19::/64 are for clients, as services see them")
-)
-
 // A Proxy is a Way with virtual services in front of real ones. They come and go
 // while it runs. Goroutines may share it.
 type Proxy struct {
@@ -57,7 +51,7 @@ func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 	p := &Proxy{Way: Way{setup: newSetup(ns)}, ns: ns, book: newBook(pool4, pool6)}
 	p.holders, p.done = make(map[netip.AddrPort]*holder), make(map[string]bool)
 	p.next = [2]netip.Addr{own(virtual4), own(virtual6)}
-	err := p.setup.begin()
+	err := p.setup.begin("proxies")
 	if err == nil {
 		err = p.begin(c)
 	}
@@ -122,25 +116,24 @@ func (p *Proxy) leadBack(v6 bool) error {
 }
 
 // Add puts a service up, and returns it with the addresses that it has got. They lead
-// to the box as long as it is there.
+// to the box as long as it is there. What is wrong with the service itself is a *ServiceError.
 func (p *Proxy) Add(s Service) (Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !s.Address.IsValid() {
 		s.Address = netip.AddrPortFrom(p.choose(s.Upstream.Addr().Is6()), s.Upstream.Port())
 	}
-	switch a := s.Address.Addr(); {
-	case p.closed:
+	if p.closed {
 		return s, os.ErrClosed
-	case a.Is6() && !hasIPv6(p.ns):
+	}
+	if s.Address.Addr().Is6() && !hasIPv6(p.ns) {
 		return s, fmt.Errorf("%v: %w", s.Address, errIPv6)
-	case p.ns.IsLocal(a):
-		return s, fmt.Errorf("%v: %w", s.Address, errLocal)
-	case pool4.Contains(a), pool6.Contains(a):
-		return s, fmt.Errorf("%v: %w", s.Address, errPool)
+	}
+	if err := p.check(s); err != nil {
+		return s, err
 	}
 	if err := p.book.add(s); err != nil {
-		return s, err
+		return s, &ServiceError{err}
 	}
 	err := p.lead(&s)
 	if err != nil {

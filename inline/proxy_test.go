@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -79,10 +80,14 @@ func TestProxyRefusesAsTheUpstreamDoes(t *testing.T) {
 }
 
 func TestProxyKnowsItsServices(t *testing.T) {
-	host := newHost(t)
+	host, router := newHost(t), newHost(t)
+	nstest.Wire(t, 0, host, router)
+	at := netip.MustParseAddrPort
+	gatewayed(t, host, "0.0.0.0/0", "10.79.0.2")
+	gatewayed(t, host, "::/0", "fd79:0::2")
 	p := proxied(t, host)
 	put(t, p, redis)
-	at := netip.MustParseAddrPort
+	listening := put(t, p, Service{Upstream: at("127.0.0.1:7"), Listen: at("127.0.0.1:17")})
 	for _, refused := range []struct {
 		service Service
 		want    error
@@ -93,11 +98,33 @@ func TestProxyKnowsItsServices(t *testing.T) {
 		{Service{Address: at("127.0.0.1:1"), Upstream: at("127.0.0.1:1")}, errLocal},
 		{Service{Address: at("198.19.0.5:1"), Upstream: at("127.0.0.1:1")}, errPool},
 		{Service{Address: at("[fd79:0:0:19::5]:1"), Upstream: at("[::1]:1")}, errPool},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("198.19.0.5:1")}, errPool},
+		{Service{Address: at("198.18.0.3:0"), Upstream: at("127.0.0.1:1")}, errPort},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("127.0.0.1:0")}, errPort},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("198.18.0.3:1")}, errCircle},
+		{Service{Address: at("198.18.0.3:1"), Upstream: at("198.18.0.3:2")}, errCircle},
+		{Service{Address: at("198.18.0.3:1"), Upstream: redis.Address}, errCircle},
+		{Service{Address: at("198.18.0.3:1"), Upstream: listening.Listen}, errCircle},
+		{Service{Upstream: at("127.0.0.1:9"), Listen: at("127.0.0.1:9")}, errCircle},
+		{Service{Upstream: at("10.79.0.1:9"), Listen: at("0.0.0.0:9")}, errCircle},
+		{Service{Upstream: at("127.0.0.1:9"), Listen: at("127.0.0.1:7")}, errCircle},
+		{Service{Upstream: at("127.0.0.1:9"), Listen: listening.Listen}, syscall.EADDRINUSE},
+		{Service{Upstream: at("127.0.0.1:9"), Listen: at("0.0.0.0:17")}, syscall.EADDRINUSE},
+		{Service{Address: at("10.79.0.2:80"), Upstream: at("127.0.0.1:1")}, errGateway},
+		{Service{Address: at("[fd79:0::2]:80"), Upstream: at("[::1]:1")}, errGateway},
 	} {
-		if _, err := p.Add(refused.service); !errors.Is(err, refused.want) {
+		_, err := p.Add(refused.service)
+		if _, ours := errors.AsType[*ServiceError](err); !ours || !errors.Is(err, refused.want) {
 			t.Errorf("%+v: %v, want %v", refused.service, err, refused.want)
 		}
 	}
+	elsewhere := put(t, p, Service{Address: at("198.18.0.9:1"), Upstream: at("198.18.0.10:1")}) // of a device under test
+	if _, err := p.Add(Service{Address: at("198.18.0.10:2"), Upstream: at("127.0.0.1:1")}); !errors.Is(err, errCircle) {
+		t.Errorf("the address of an upstream: %v", err)
+	}
+	must(t, p.Remove(elsewhere.Address))
+	must(t, p.Remove(listening.Address))
+	put(t, p, Service{Address: at("198.18.0.10:2"), Upstream: at("127.0.0.1:1"), Listen: listening.Listen})
 	second := redis
 	second.Address = netip.AddrPortFrom(redis.Address.Addr(), 6380)
 	put(t, p, second)
@@ -107,6 +134,15 @@ func TestProxyKnowsItsServices(t *testing.T) {
 	if one.Address == other.Address || one.Address.Port() != 6379 || !virtual4.Contains(one.Address.Addr()) {
 		t.Errorf("%v and %v were chosen", one.Address, other.Address)
 	}
+}
+
+// gatewayed gives a host a route by a gateway.
+func gatewayed(t *testing.T, host *netns.NS, dst, gateway string) {
+	t.Helper()
+	must(t, host.Do(func() error {
+		_, to, err := net.ParseCIDR(dst)
+		return errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: to, Gw: net.ParseIP(gateway)}))
+	}))
 }
 
 // Services on other hosts, in both IP versions, and at addresses of this host.

@@ -26,6 +26,7 @@ type setup struct {
 type record struct {
 	PID     int          `json:"pid"` // of the process that has set it up
 	Started string       `json:"started"`
+	Way     string       `json:"way,omitempty"` // what it is for
 	NetNS   uint64       `json:"netns"`
 	Cookie  uint64       `json:"cookie,omitempty"`  // of the namespace
 	Sysctls []assignment `json:"sysctls,omitempty"` // as they were before
@@ -42,15 +43,15 @@ type assignment struct {
 
 func newSetup(ns *netns.NS) *setup { return &setup{ns: ns} }
 
-// begin sweeps what others have left behind in the namespace, and opens the record.
-func (s *setup) begin() (err error) {
+// begin sweeps what others have left behind in the namespace, and opens the record of a way in.
+func (s *setup) begin(way string) (err error) {
 	if s.NetNS, err = s.ns.ID(); err != nil {
 		return err
 	}
 	if err := Sweep(s.ns); err != nil {
 		return err
 	}
-	s.PID, s.Started, s.Cookie = os.Getpid(), startOf(os.Getpid()), s.ns.Cookie()
+	s.PID, s.Started, s.Cookie, s.Way = os.Getpid(), startOf(os.Getpid()), s.ns.Cookie(), way
 	return locked(func() error {
 		f, err := os.CreateTemp(stateDir, "setup-*.json")
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 func begun(t *testing.T, ns *netns.NS) *setup {
 	t.Helper()
 	s := newSetup(ns)
-	must(t, s.begin())
+	must(t, s.begin("test"))
 	return s
 }
 

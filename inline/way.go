@@ -49,16 +49,29 @@ func sized(c tunnel.Config, mtu int) tunnel.Config {
 	return c
 }
 
-var errTwice = errors.New("another instance is there already; one can have several rule files, ports and proxies")
+// errTwice says that there are devices as ours are to be; which process they belong to, unless that
+// is not to be seen from here.
+func (w *Way) errTwice() error {
+	who := "another instance"
+	for _, r := range w.setup.others() {
+		if r.Way == w.setup.Way {
+			who = fmt.Sprintf("another instance, process %d,", r.PID)
+		}
+	}
+	return fmt.Errorf("%s is there already; one can have several rule files, ports and proxies", who)
+}
 
-// open makes the device of a side in a namespace.
+// open makes the device of a side in a namespace. Nothing goes by it but what is led to it.
 func (w *Way) open(ns *netns.NS, side int, c tunnel.Config) error {
 	err := ns.Do(func() (err error) {
 		w.devices[side], err = tunnel.Open(c)
 		return err
 	})
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: %w", err, errTwice)
+		return w.errTwice()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return ns.Quiet(w.devices[side].Name())
 }

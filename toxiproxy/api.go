@@ -51,8 +51,14 @@ func asAPIError(err error) *apiError {
 	return &apiError{err.Error(), http.StatusInternalServerError}
 }
 
-// A handler does a call; it returns the status of success with what is answered, nil for nothing.
-type handler func(s *Server, r *http.Request) (status int, v any, err error)
+// A call is one that has come in whole, with what is behind the names in it.
+type call struct {
+	*http.Request
+	found lookups
+}
+
+// A handler does a call; it returns the status of success with what is answered, nil for nothing. It has the lock.
+type handler func(s *Server, r *call) (status int, v any, err error)
 
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -93,8 +99,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // maxBody bounds what a call may send.
 const maxBody = 4 << 20
 
-// answer does a call. Its body is read before: one who sends it slowly, or half of it, holds up
-// nobody else.
+// answer does a call. Its body is read before, and names are looked up: one who sends it slowly, or half of
+// it, and a name server that is silent, hold up nobody else.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -102,8 +108,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	c := &call{r, s.lookUp(r, body)}
 	s.mu.Lock()
-	status, v, err := h(s, r)
+	status, v, err := h(s, c)
 	out, bug := json.Marshal(v)
 	s.mu.Unlock()
 	if err == nil {
@@ -128,8 +135,8 @@ func respond(w http.ResponseWriter, status int, v any) {
 }
 
 // withProxy finds the proxy that a path names.
-func withProxy(h func(*Server, *http.Request, *proxy) (int, any, error)) handler {
-	return func(s *Server, r *http.Request) (int, any, error) {
+func withProxy(h func(*Server, *call, *proxy) (int, any, error)) handler {
+	return func(s *Server, r *call) (int, any, error) {
 		p := s.proxies[r.PathValue("proxy")]
 		if p == nil {
 			return 0, nil, errProxyNotFound
@@ -139,8 +146,8 @@ func withProxy(h func(*Server, *http.Request, *proxy) (int, any, error)) handler
 }
 
 // withToxic finds the toxic that a path names.
-func withToxic(h func(*Server, *http.Request, *proxy, *toxic) (int, any, error)) func(*Server, *http.Request, *proxy) (int, any, error) {
-	return func(s *Server, r *http.Request, p *proxy) (int, any, error) {
+func withToxic(h func(*Server, *call, *proxy, *toxic) (int, any, error)) func(*Server, *call, *proxy) (int, any, error) {
+	return func(s *Server, r *call, p *proxy) (int, any, error) {
 		t := p.toxic(r.PathValue("toxic"))
 		if t == nil {
 			return 0, nil, errToxicNotFound
@@ -155,9 +162,9 @@ func (s *Server) version(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "{\"version\": %q}\n", version)
 }
 
-func (s *Server) listProxies(*http.Request) (int, any, error) { return http.StatusOK, s.proxies, nil }
+func (s *Server) listProxies(*call) (int, any, error) { return http.StatusOK, s.proxies, nil }
 
-func (s *Server) showProxy(_ *http.Request, p *proxy) (int, any, error) { return http.StatusOK, p, nil }
+func (s *Server) showProxy(_ *call, p *proxy) (int, any, error) { return http.StatusOK, p, nil }
 
 // A proxyInput is what calls send of a proxy.
 type proxyInput struct {
@@ -184,7 +191,7 @@ func (in *proxyInput) proxy() *proxy {
 	return &proxy{Name: in.Name, Listen: in.Listen, Upstream: in.Upstream, Toxics: []*toxic{}}
 }
 
-func (s *Server) createProxy(r *http.Request) (int, any, error) {
+func (s *Server) createProxy(r *call) (int, any, error) {
 	var in proxyInput
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return 0, nil, badBody(err)
@@ -193,13 +200,13 @@ func (s *Server) createProxy(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	p := in.proxy()
-	if err := s.add(p, in.enabled()); err != nil {
+	if err := s.add(r.found, p, in.enabled()); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusCreated, p, nil
 }
 
-func (s *Server) updateProxy(r *http.Request, p *proxy) (int, any, error) {
+func (s *Server) updateProxy(r *call, p *proxy) (int, any, error) {
 	in := proxyInput{Listen: p.Listen, Upstream: p.Upstream}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return 0, nil, badBody(err)
@@ -208,13 +215,13 @@ func (s *Server) updateProxy(r *http.Request, p *proxy) (int, any, error) {
 	if in.Enabled != nil {
 		enabled = *in.Enabled
 	}
-	if err := s.update(p, in.Listen, in.Upstream, enabled); err != nil {
+	if err := s.update(r.found, p, in.Listen, in.Upstream, enabled); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, p, nil
 }
 
-func (s *Server) deleteProxy(_ *http.Request, p *proxy) (int, any, error) {
+func (s *Server) deleteProxy(_ *call, p *proxy) (int, any, error) {
 	return http.StatusNoContent, nil, s.discard(p)
 }
 
@@ -225,7 +232,7 @@ type population struct {
 }
 
 // populate makes proxies, in the place of those of the same names that have other ends.
-func (s *Server) populate(r *http.Request) (int, any, error) {
+func (s *Server) populate(r *call) (int, any, error) {
 	var all []proxyInput
 	err := json.NewDecoder(r.Body).Decode(&all)
 	if err != nil {
@@ -242,7 +249,7 @@ func (s *Server) populate(r *http.Request) (int, any, error) {
 			break
 		}
 		var p *proxy
-		if p, err = s.replace(&all[i]); err == nil {
+		if p, err = s.replace(r.found, &all[i]); err == nil {
 			out.Proxies = append(out.Proxies, p)
 		}
 	}
@@ -254,9 +261,9 @@ func (s *Server) populate(r *http.Request) (int, any, error) {
 }
 
 // replace makes a proxy, unless there is one of the same name and ends.
-func (s *Server) replace(in *proxyInput) (*proxy, error) {
+func (s *Server) replace(found lookups, in *proxyInput) (*proxy, error) {
 	if old := s.proxies[in.Name]; old != nil {
-		differs, err := old.differs(in.Listen, in.Upstream)
+		differs, err := old.differs(found, in.Listen, in.Upstream)
 		if err != nil || !differs {
 			return old, err
 		}
@@ -265,22 +272,22 @@ func (s *Server) replace(in *proxyInput) (*proxy, error) {
 		}
 	}
 	p := in.proxy()
-	return p, s.add(p, in.enabled())
+	return p, s.add(found, p, in.enabled())
 }
 
-func (s *Server) resetAll(*http.Request) (int, any, error) {
-	return http.StatusNoContent, nil, s.reset()
+func (s *Server) resetAll(r *call) (int, any, error) {
+	return http.StatusNoContent, nil, s.reset(r.found)
 }
 
-func (s *Server) listToxics(_ *http.Request, p *proxy) (int, any, error) {
+func (s *Server) listToxics(_ *call, p *proxy) (int, any, error) {
 	return http.StatusOK, p.Toxics, nil
 }
 
-func (s *Server) showToxic(_ *http.Request, _ *proxy, t *toxic) (int, any, error) {
+func (s *Server) showToxic(_ *call, _ *proxy, t *toxic) (int, any, error) {
 	return http.StatusOK, t, nil
 }
 
-func (s *Server) createToxic(r *http.Request, p *proxy) (int, any, error) {
+func (s *Server) createToxic(r *call, p *proxy) (int, any, error) {
 	t, err := readToxic(r.Body)
 	if err != nil {
 		return 0, nil, err
@@ -292,7 +299,7 @@ func (s *Server) createToxic(r *http.Request, p *proxy) (int, any, error) {
 	return http.StatusOK, t, s.change(func() { p.insert(t) }, func() { p.Toxics = before })
 }
 
-func (s *Server) updateToxic(r *http.Request, p *proxy, t *toxic) (int, any, error) {
+func (s *Server) updateToxic(r *call, p *proxy, t *toxic) (int, any, error) {
 	updated, err := t.updated(r.Body)
 	if err != nil {
 		return 0, nil, err
@@ -301,7 +308,7 @@ func (s *Server) updateToxic(r *http.Request, p *proxy, t *toxic) (int, any, err
 	return http.StatusOK, t, s.change(func() { *t = *updated }, func() { *t = before })
 }
 
-func (s *Server) deleteToxic(_ *http.Request, p *proxy, t *toxic) (int, any, error) {
+func (s *Server) deleteToxic(_ *call, p *proxy, t *toxic) (int, any, error) {
 	before := p.Toxics
 	return http.StatusNoContent, nil, s.change(func() { p.remove(t) }, func() { p.Toxics = before })
 }

@@ -1,6 +1,7 @@
 package toxiproxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/rules"
@@ -23,7 +25,15 @@ type fakeWays struct {
 	fail error
 }
 
-func (w *fakeWays) Add(name, listen, upstream string) (Way, error) {
+func (w *fakeWays) Prepare(ctx context.Context, listen, upstream string) (func(string) (Way, error), error) {
+	if upstream == "slow:1" {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return func(name string) (Way, error) { return w.add(name, listen, upstream) }, nil
+}
+
+func (w *fakeWays) add(name, listen, upstream string) (Way, error) {
 	if w.fail != nil {
 		return Way{}, w.fail
 	}
@@ -241,4 +251,41 @@ func TestRefusals(t *testing.T) {
 	r.call("POST /proxies/a/toxics", `{"type":"timeout"}`, 500, `{"error":"not now","status":500}`)
 	r.call("PATCH /proxies/a", `{"enabled":false}`, 500, `{"error":"not now","status":500}`)
 	r.call("GET /proxies/a", "", 200, a)
+}
+
+// A name server that does not answer holds up who needs it, for as long as he waits, and nobody else.
+func TestSlowNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.call("POST /proxies", `{"name":"redis","listen":"127.0.0.1:0","upstream":"127.0.0.1:6379"}`, 201, fmt.Sprintf(redis, ""))
+		ctx, goes := context.WithCancel(t.Context())
+		answers := make(chan *httptest.ResponseRecorder)
+		for _, c := range []struct{ path, body string }{
+			{"/proxies", `{"name":"slow","listen":"127.0.0.1:0","upstream":"slow:1"}`},
+			{"/populate", `[{"name":"slow","listen":"127.0.0.1:0","upstream":"slow:1"}]`},
+			{"/proxies/redis", `{"upstream":"slow:1"}`},
+		} {
+			go func() {
+				rec := httptest.NewRecorder()
+				r.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "POST", c.path, strings.NewReader(c.body)))
+				answers <- rec
+			}()
+		}
+		synctest.Wait()
+		r.call("POST /proxies/redis/toxics", `{"type":"latency","attributes":{"latency":10}}`, 200, latencyDown)
+		r.call("POST /proxies", `{"name":"off","enabled":false,"listen":"127.0.0.1:0","upstream":"x:1"}`, 201,
+			`{"name":"off","listen":"127.0.0.1:0","upstream":"x:1","enabled":false,"toxics":[]}`)
+		goes()
+		for range 3 {
+			if rec := <-answers; rec.Code != 500 || !strings.Contains(rec.Body.String(), "context canceled") {
+				t.Errorf("%d %s", rec.Code, rec.Body)
+			}
+		}
+		r.call("GET /proxies/redis", "", 200, fmt.Sprintf(redis, latencyDown)) // as it was
+		r.call("POST /proxies", `{"name":"off2","enabled":false,"listen":"","upstream":"slow:1"}`, 201,
+			`{"name":"off2","listen":"","upstream":"slow:1","enabled":false,"toxics":[]}`)
+		r.call("POST /proxies/off2", `{"enabled":false,"listen":"","upstream":"slow:1"}`, 200,
+			`{"name":"off2","listen":"","upstream":"slow:1","enabled":false,"toxics":[]}`)
+		r.call("GET /proxies/slow", "", 404, `{"error":"proxy not found","status":404}`)
+	})
 }

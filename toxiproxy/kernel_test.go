@@ -34,9 +34,9 @@ import (
 // directWays are ways in that are the route itself.
 type directWays struct{}
 
-func (directWays) Add(_, listen, _ string) (Way, error) {
+func (directWays) Prepare(_ context.Context, listen, _ string) (func(string) (Way, error), error) {
 	server, err := netip.ParseAddrPort(listen)
-	return Way{Listen: listen, Server: server}, err
+	return func(string) (Way, error) { return Way{Listen: listen, Server: server}, nil }, err
 }
 
 func (directWays) Remove(string) error { return nil }

@@ -1,7 +1,7 @@
 package toxiproxy
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -23,11 +23,12 @@ type Way struct {
 	Server netip.AddrPort // the server's end of these connections, as the box sees it
 }
 
-// Ways makes the ways in. A Server calls it from one goroutine at a time.
+// Ways makes the ways in. A Server adds and removes one at a time.
 type Ways interface {
-	// Add makes connections to listen go through the box to upstream. Both are HOST:PORT; port 0 of
-	// listen, or an empty listen, is an address of the implementation's choice.
-	Add(name, listen, upstream string) (Way, error)
+	// Prepare looks up the names in both ends of a proxy, HOST:PORT, for as long as ctx lets it. What it returns
+	// makes connections to listen go through the box to upstream. Port 0 of listen, or an empty
+	// listen, is an address of the implementation's choice. Goroutines may call it side by side.
+	Prepare(ctx context.Context, listen, upstream string) (add func(name string) (Way, error), err error)
 	// Remove undoes that.
 	Remove(name string) error
 }
@@ -118,11 +119,12 @@ func (s *Server) change(do, undo func()) error {
 }
 
 // enable lets connections pass.
-func (s *Server) enable(p *proxy) error {
+func (s *Server) enable(found lookups, p *proxy) error {
 	if !p.open {
-		way, err := s.ways.Add(p.Name, p.Listen, p.Upstream)
+		way, err := found.add(p)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return taken(p.Listen)
+			place, _ := found.place(p.ends())
+			return taken(place)
 		}
 		if err != nil {
 			return err
@@ -132,11 +134,11 @@ func (s *Server) enable(p *proxy) error {
 	return s.change(func() { p.Enabled = true }, func() { p.Enabled = false })
 }
 
-// taken is what their server says of an address at which somebody listens.
-func taken(listen string) error {
+// taken is what their server says of a place at which somebody listens.
+func taken(place string) error {
 	err := &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
-	if addr, wrong := net.ResolveTCPAddr("tcp", listen); wrong == nil {
-		err.Addr = addr
+	if at, wrong := netip.ParseAddrPort(place); wrong == nil {
+		err.Addr = net.TCPAddrFromAddrPort(at)
 	}
 	return err
 }
@@ -171,7 +173,7 @@ func (s *Server) discard(p *proxy) error {
 }
 
 // add makes a proxy.
-func (s *Server) add(p *proxy, enabled bool) error {
+func (s *Server) add(found lookups, p *proxy, enabled bool) error {
 	if s.proxies[p.Name] != nil {
 		return errProxyExists
 	}
@@ -179,7 +181,7 @@ func (s *Server) add(p *proxy, enabled bool) error {
 	if !enabled {
 		return nil
 	}
-	if err := s.enable(p); err != nil {
+	if err := s.enable(found, p); err != nil {
 		delete(s.proxies, p.Name)
 		if p.open {
 			_ = s.ways.Remove(p.Name)
@@ -190,12 +192,15 @@ func (s *Server) add(p *proxy, enabled bool) error {
 }
 
 // update gives a proxy other ends, or switches it. Other ends end its connections.
-func (s *Server) update(p *proxy, listen, upstream string, enabled bool) error {
-	differs, err := p.differs(listen, upstream)
+func (s *Server) update(found lookups, p *proxy, listen, upstream string, enabled bool) error {
+	differs, err := p.differs(found, listen, upstream)
 	if err != nil {
 		return err
 	}
 	if differs {
+		if err := found.check(ends{listen, upstream}); enabled && err != nil {
+			return err
+		}
 		if err := s.shut(p); err != nil {
 			return err
 		}
@@ -203,7 +208,7 @@ func (s *Server) update(p *proxy, listen, upstream string, enabled bool) error {
 	}
 	switch {
 	case enabled && !p.Enabled:
-		return s.enable(p)
+		return s.enable(found, p)
 	case !enabled:
 		return s.disable(p)
 	}
@@ -211,23 +216,26 @@ func (s *Server) update(p *proxy, listen, upstream string, enabled bool) error {
 }
 
 // differs tells whether a proxy has other ends than these.
-func (p *proxy) differs(listen, upstream string) (bool, error) {
-	resolved, err := net.ResolveTCPAddr("tcp", cmp.Or(listen, ":0"))
+func (p *proxy) differs(found lookups, listen, upstream string) (bool, error) {
+	if p.ends() == (ends{listen, upstream}) {
+		return false, nil
+	}
+	place, err := found.place(ends{listen, upstream})
 	if err != nil {
 		return false, err
 	}
-	return p.Upstream != upstream || p.Listen != listen && p.Listen != resolved.String(), nil
+	return p.Upstream != upstream || p.Listen != listen && p.Listen != place, nil
 }
 
 // reset enables all proxies and takes all toxics away.
-func (s *Server) reset() error {
+func (s *Server) reset(found lookups) error {
 	for _, p := range s.sorted() {
 		toxics := p.Toxics
 		if err := s.change(func() { p.Toxics = []*toxic{} }, func() { p.Toxics = toxics }); err != nil {
 			return err
 		}
 		if !p.Enabled {
-			if err := s.enable(p); err != nil {
+			if err := s.enable(found, p); err != nil {
 				return err
 			}
 		}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +28,30 @@ func TestDoctor(t *testing.T) {
 	var d diagnosis
 	if err := json.Unmarshal([]byte(o.stdout), &d); err != nil || !d.Commands["exec"] || len(d.Symptoms) < 10 {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// What was killed leaves its socket behind.
+func TestDoctorSweepsSocket(t *testing.T) {
+	needRoot(t)
+	host, folder := nstest.New(t), filepath.Dir(shortSocket(t))
+	run := command(t, "run", "--proxy", "198.18.0.2:1=127.0.0.1:1")
+	run.Env = append(run.Env, "RUNTIME_DIRECTORY="+folder)
+	s := stand(t, host, run)
+	nstest.Must(t, s.Process.Kill())
+	s.Wait()
+	socket := folder + "/tcpmangle.sock"
+	for _, removed := range []bool{true, false} {
+		cmd := command(t, "doctor", "--sweep")
+		cmd.Env = append(cmd.Env, "RUNTIME_DIRECTORY="+folder)
+		o := finishOn(t, host, cmd)
+		o.wants(t, 0)
+		if got := strings.Contains(o.stdout, "\nremoved "+socket+", at which nobody listens\n"); got != removed {
+			t.Errorf("removed %v, want %v:\n%s", got, removed, o.stdout)
+		}
+		if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is there still: %v", err)
+		}
 	}
 }
 
@@ -54,7 +81,7 @@ func TestRunTwice(t *testing.T) {
 	s := stand(t, host, command(t, args...))
 	o := finishOn(t, host, command(t, "run", "--api", "off", "--port", "7001"))
 	o.wants(t, 3)
-	has(t, "standard error", o.stderr, `attach: open tun "mangle0": `, "another instance is there already")
+	has(t, "standard error", o.stderr, fmt.Sprintf("tcpmangle: attach: another instance, process %d, is there already; ", s.Process.Pid))
 	o = finishOn(t, host, command(t, append(args[:3:3], "--proxy", "198.18.0.2:1=127.0.0.1:1")...))
 	o.wants(t, 2)
 	has(t, "standard error", o.stderr, "an instance listens at "+args[2]+" already", "hint: --api ADDRESS")

@@ -13,7 +13,6 @@ import (
 	"github.com/tcpmangle/tcpmangle/inline"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/lab"
-	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 // execFlags are the flags of exec.
@@ -28,8 +27,9 @@ func execCommand() *cobra.Command {
 		Use:   "exec [-f RULES]... [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a command whose network passes through the box",
 		Long: `Exec runs a command in a network namespace of its own. Everything that it sends goes through
-the box, and from there wherever this host's packets go. Names resolve as on the host; what
-listens on the host's loopback is called ` + inline.HostName + `. Signals are passed on.
+the box, and from there wherever this host's packets go. Names resolve as on the host. What
+listens on its 127.0.0.1 is ` + inline.HostName + `, on its ::1 ` + inline.HostName6 + `, and sees
+a client of its own host. Signals are passed on.
 
 When the command has ended, the expectations of the files are judged, and the report goes to
 standard error. The exit status is the command's; if that is 0 and something was not as
@@ -59,8 +59,8 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 		return cannotRun(cmd, err)
 	}
 	p := &patient{linger: f.linger}
-	if p.trial, err = lab.NewTrial(files.labs, true); err != nil {
-		return &usageError{err, "tcpmangle lab runs both hosts"}
+	if p.trial, err = trialOf(files.labs, true); err != nil {
+		return err
 	}
 	if err := netns.CheckRights(true); err != nil {
 		return err
@@ -79,14 +79,14 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.cell.Close()) }()
 	warn(cmd.ErrOrStderr(), host, p.cell.Hooks())
-	if p.box, err = f.start(files, p.cell.Devices()); err != nil {
+	if p.box, err = f.start(files, p.cell.Devices(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.halt()) }()
 	if p.cmd, err = inline.Command(names, []string{insideName}, argv...); err != nil {
 		return err
 	}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, bare(cmd.OutOrStdout()), cmd.ErrOrStderr()
 	if err := p.answer(&f.boxFlags); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (p *patient) answer(f *boxFlags) error {
 		return nil
 	}
 	p.cmd.Env = append(os.Environ(), client.EnvAddress+"="+address)
-	p.control(func() (*rules.Set, error) { return loadRules(f.files) })
+	p.control(&intake{paths: f.files, started: p.files.labs, command: true}, nil)
 	return p.listen(address)
 }
 
@@ -227,7 +227,7 @@ func (p *patient) judge(status int) (*boxReport, error) {
 	r.expectations, r.status = expectations, &status
 	for _, rule := range r.rules {
 		if rule.Fired == 0 && rule.Enabled && !rule.Optional && !p.trial.Expects(rule.Name) {
-			r.problems = append(r.problems, fmt.Sprintf("rule %s never fired", rule.Name)) // why stands below
+			r.problems = append(r.problems, neverFiredText(rule))
 		}
 	}
 	return r, nil

@@ -28,6 +28,14 @@ type database struct {
 // postgresAt is where it is reached on its host, past every box.
 var postgresAt = netip.MustParseAddrPort("127.0.0.1:5432")
 
+// letsIn is whom it lets in: its host as it comes, clients of proxies, and those of nstest.Wire.
+const letsIn = `
+host all all 127.0.0.1/32  trust
+host all all ::1/128       trust
+host all all 198.19.0.0/16 trust
+host all all 10.79.0.0/16  trust
+`
+
 // postgres starts a PostgreSQL on a host. It refuses to run as root.
 func postgres(t *testing.T, host *netns.NS) *database {
 	t.Helper()
@@ -45,8 +53,7 @@ func postgres(t *testing.T, host *netns.NS) *database {
 	if out, err := prepared("initdb", "-D", data, "-U", "app", "-A", "trust", "--no-locale", "--no-sync", "--no-instructions").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	trust := []byte("host all all all trust\n")
-	nstest.Must(t, os.WriteFile(filepath.Join(data, "pg_hba.conf"), trust, 0o600))
+	nstest.Must(t, os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(letsIn), 0o600))
 	cmd := prepared("postgres", "-D", data, "-k", "", "-c", "listen_addresses=*", "-c", "fsync=off", "-c", "dynamic_shared_memory_type=mmap")
 	serve(t, host, cmd, postgresAt, syscall.SIGQUIT)
 	d := &database{host, cmd.Process.Pid}

@@ -18,13 +18,17 @@ import (
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
-// redis starts a Redis on a host, and returns when it serves at an address.
-func redis(t *testing.T, host *netns.NS, at netip.AddrPort) {
+// unprotected lets a Redis serve others than those on its host's loopback.
+var unprotected = []string{"--protected-mode", "no"}
+
+// redis starts a Redis on a host, as it comes but for some flags, and returns when it serves at
+// an address.
+func redis(t *testing.T, host *netns.NS, at netip.AddrPort, flags ...string) {
 	t.Helper()
 	needRoot(t)
 	program(t, "redis-cli")
-	serve(t, host, exec.Command(program(t, "redis-server"), "--bind", at.Addr().String(), "--port", fmt.Sprint(at.Port()),
-		"--save", "", "--dir", t.TempDir(), "--protected-mode", "no"), at, syscall.SIGKILL)
+	flags = append(flags, "--bind", at.Addr().String(), "--port", fmt.Sprint(at.Port()), "--save", "", "--dir", t.TempDir())
+	serve(t, host, exec.Command(program(t, "redis-server"), flags...), at, syscall.SIGKILL)
 }
 
 // ask sends a command on a connection to Redis, and wants a line for it.
@@ -39,7 +43,8 @@ func ask(c net.Conn, replies *bufio.Reader, command, want string) error {
 	return err
 }
 
-// redis-cli in front of a fault: the answer comes again, after the server's timeout.
+// redis-cli in front of a fault and a Redis in protected mode: the answer comes again, after the
+// server's timeout.
 func TestRedisCLIThroughAFault(t *testing.T) {
 	host := nstest.New(t)
 	redis(t, host, netip.MustParseAddrPort("127.0.0.1:6379"))
@@ -62,7 +67,8 @@ fired = 1
 	has(t, "report", o.stderr, "PASS  rule lose-the-answer fired 1  (at ")
 }
 
-// A Redis that listens at 127.0.0.1 behind an address of ours; a reset that it never sent.
+// A Redis that listens at 127.0.0.1 behind an address of ours, as soon as it lets clients of others
+// in; a reset that it never sent.
 func TestRedisBehindAProxy(t *testing.T) {
 	host := nstest.New(t)
 	redis(t, host, netip.MustParseAddrPort("127.0.0.1:6379"))
@@ -74,7 +80,8 @@ action     = { reset = "client" }
 `)
 	args, api := runArgs(t, "-f", rules, "--proxy", "198.18.0.2:6379=127.0.0.1:6379")
 	s := stand(t, host, command(t, args...))
-	first := finishOn(t, host, exec.Command("redis-cli", "-h", "198.18.0.2", "ping"))
+	first := finishOn(t, host, exec.Command("redis-cli", "config", "set", "protected-mode", "no"))
+	first = finishOn(t, host, exec.Command("redis-cli", "-h", "198.18.0.2", "ping"))
 	if first.stdout != "PONG\n" {
 		t.Errorf("redis-cli said %q and %q", first.stdout, first.stderr)
 	}
@@ -93,7 +100,7 @@ func TestRedisIsAttachedTo(t *testing.T) {
 	host, elsewhere := nstest.New(t), nstest.New(t)
 	of4, _ := nstest.Wire(t, 0, elsewhere, host)
 	at := netip.AddrPortFrom(of4, 6379)
-	redis(t, host, at)
+	redis(t, host, at, unprotected...)
 	c := meet(t, elsewhere, at)
 	replies := bufio.NewReader(c)
 	n := 0
@@ -152,7 +159,7 @@ func getThroughBlackHoles(t *testing.T, host, elsewhere *netns.NS, at netip.Addr
 	value, got := make([]byte, size), make([]byte, size)
 	rand.NewChaCha8([32]byte{7}).Read(value)
 	copy(value[size-2:], "\r\n") // what ends it in an answer
-	redis(t, host, at)
+	redis(t, host, at, unprotected...)
 	c := meet(t, elsewhere, at)
 	nstest.Must(t, c.SetReadBuffer(part/8)) // less than a part, or a hole would be no hindrance
 	replies := bufio.NewReader(c)

@@ -39,7 +39,8 @@ func runCommand() *cobra.Command {
 SIGTERM.
 
 With --proxy, [[proxy]] or --toxiproxy it makes addresses that lead to services through the box.
-ADDRESS is a virtual one, 198.18.0.2:6379, or one of this host, 127.0.0.1:26379. TCP stays end to end.
+ADDRESS is a virtual one, 198.18.0.2:6379, or one of this host, 127.0.0.1:26379; UPSTREAM is where the
+service listens, its loopback too. TCP stays end to end. The service sees clients of 198.19.0.0/16.
 
 Otherwise it attaches to a network namespace, this one by default: traffic of the rules' ports
 goes through the box and back, that of connections which are open already too.
@@ -87,9 +88,9 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	trial, err := lab.NewTrial(files.labs, false)
+	trial, err := trialOf(files.labs, false)
 	if err != nil {
-		return &usageError{err, "tcpmangle lab runs both hosts"}
+		return err
 	}
 	open, err := f.plan(files)
 	if err != nil {
@@ -103,12 +104,12 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	way, err := open()
+	way, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, way.close()) }()
-	b, err := f.start(files, way.Devices())
+	b, err := f.start(files, way.Devices(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 func (f *runFlags) elsewhere() bool { return f.netns != "" || f.pid != 0 || f.container != "" }
 
 // plan says which way in is asked for, and how to set it up.
-func (f *runFlags) plan(files *ruleFiles) (open func() (wayIn, error), err error) {
+func (f *runFlags) plan(files *ruleFiles) (open func(context.Context) (wayIn, error), err error) {
 	var all []lab.Proxy
 	for _, file := range files.labs {
 		all = append(all, file.Proxies()...)
@@ -171,15 +172,15 @@ func (f *runFlags) plan(files *ruleFiles) (open func() (wayIn, error), err error
 	for _, text := range f.proxies {
 		one, err := cutProxy(text)
 		if err != nil {
-			return nil, &usageError{err: fmt.Errorf("--proxy %s: %w", text, err)}
+			return nil, &usageError{fmt.Errorf("--proxy %s: %w", text, err), proxyHint}
 		}
 		all = append(all, one)
 	}
 	if len(all) > 0 || f.toxiproxy != "" {
-		return func() (wayIn, error) { return openProxies(all, f.device()) }, nil
+		return func(ctx context.Context) (wayIn, error) { return openProxies(ctx, all, f.device()) }, nil
 	}
 	ports, err := f.portsOf(files.set)
-	return func() (wayIn, error) { return f.attach(ports) }, err
+	return func(context.Context) (wayIn, error) { return f.attach(ports) }, err
 }
 
 // A service is a box that stays.
@@ -193,10 +194,12 @@ type service struct {
 
 // open starts to listen, and tells that the box is inline.
 func (s *service) open(f *runFlags) error {
-	s.control(func() (*rules.Set, error) { return s.load(f) })
+	s.control(&intake{paths: f.files, started: s.files.labs, admits: s.way.admits}, func() {
+		fmt.Fprintln(s.err, "tcpmangle: the rules are reloaded")
+	})
 	warn(s.err, s.way.host(), s.way.Hooks())
-	if a, ok := s.way.(*attached); ok {
-		a.warn(s.err)
+	if w, ok := s.way.(interface{ warn(io.Writer) }); ok {
+		w.warn(s.err)
 	}
 	said := s.way.where()
 	if n := s.engine.Workers(); n < int(f.workers) {
@@ -217,15 +220,6 @@ func (s *service) open(f *runFlags) error {
 	}
 	fmt.Fprintf(s.err, "tcpmangle: inline %s\n", said)
 	return notifyReady("inline " + said)
-}
-
-// load reads the files again.
-func (s *service) load(f *runFlags) (*rules.Set, error) {
-	set, err := loadRules(f.files)
-	if err == nil {
-		err = s.way.admits(set)
-	}
-	return set, err
 }
 
 // stay waits until a signal has ended ctx, and reloads the rules at others.
@@ -261,8 +255,7 @@ func (s *service) reload() {
 	err := s.server.Reload()
 	var m mistakes
 	switch {
-	case err == nil:
-		fmt.Fprintln(s.err, "tcpmangle: the rules are reloaded")
+	case err == nil: // it is said, as at a call
 	case errors.As(err, &m):
 		m.Render(s.err)
 		fmt.Fprintf(s.err, "tcpmangle: %s; the rules stay as they were\n", count(len(m.Unwrap()), "mistake"))

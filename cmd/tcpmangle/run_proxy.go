@@ -1,19 +1,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tcpmangle/tcpmangle/inline"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/web"
 	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/toxiproxy"
@@ -29,10 +28,11 @@ type proxies struct {
 	mu    sync.Mutex
 	names map[string]netip.AddrPort // the virtual addresses of those that Toxiproxy's API has made
 	said  []string
+	taken []string // addresses that lead elsewhere without us
 }
 
-// openProxies makes the proxies of the files and of the call.
-func openProxies(all []lab.Proxy, c tunnel.Config) (wayIn, error) {
+// openProxies makes the proxies of the files and of the call, unless ctx ends before.
+func openProxies(ctx context.Context, all []lab.Proxy, c tunnel.Config) (wayIn, error) {
 	ns, err := netns.Here()
 	if err != nil {
 		return nil, err
@@ -42,42 +42,42 @@ func openProxies(all []lab.Proxy, c tunnel.Config) (wayIn, error) {
 		return nil, &machineError{errors.Join(err, ns.Close())}
 	}
 	for _, one := range all {
-		if err := p.put(one); err != nil {
-			return nil, &machineError{errors.Join(fmt.Errorf("proxy %s: %w", cmp.Or(one.Name, one.Upstream), err), p.close())}
+		if err := p.put(ctx, one); err != nil {
+			return nil, errors.Join(refused(ctx, one, err), p.close())
 		}
 	}
 	return p, nil
 }
 
-var errProxyForm = errors.New("it is not like 198.18.0.2:6379=127.0.0.1:6379")
+// exitSignal is what a shell has for who was interrupted.
+const exitSignal = 130
 
-// cutProxy reads ADDRESS=UPSTREAM. Only the host knows whether an address is one of its own.
-func cutProxy(text string) (one lab.Proxy, err error) {
-	address, upstream, ok := strings.Cut(text, "=")
-	host, _, herr := net.SplitHostPort(address)
-	if _, _, uerr := net.SplitHostPort(upstream); !ok || herr != nil || uerr != nil {
-		return one, errProxyForm
+// errNotYet is a start that a signal has ended.
+var errNotYet = errors.Join(errors.New("interrupted before it was inline"), &exitError{exitSignal})
+
+// refused says why there is no proxy: the call is wrong, a signal came first, or it is the machine.
+func refused(ctx context.Context, one lab.Proxy, err error) error {
+	_, wrong := errors.AsType[*inline.ServiceError](err)
+	err = fmt.Errorf("%s: %w", nameOf(one), err)
+	switch {
+	case ctx.Err() != nil:
+		return errNotYet
+	case wrong:
+		return &usageError{err: err}
 	}
-	one.Upstream = upstream
-	if one.Address, err = netip.ParseAddrPort(address); err == nil && !one.Address.Addr().IsUnspecified() {
-		return one, nil
-	}
-	if err != nil && host != "" && host != "localhost" {
-		return one, errProxyForm
-	}
-	one.Address, one.Listen = netip.AddrPort{}, address
-	return one, nil
+	return &machineError{err}
 }
 
 // put makes a proxy.
-func (p *proxies) put(one lab.Proxy) error {
+func (p *proxies) put(ctx context.Context, one lab.Proxy) error {
 	if one.Listen == "" && p.ns.IsLocal(one.Address.Addr()) {
 		one.Listen, one.Address = one.Address.String(), netip.AddrPort{}
 	}
-	s, err := resolve(one)
+	s, err := resolve(ctx, one)
 	if err != nil {
 		return err
 	}
+	p.note(s.Address.Addr())
 	if s, err = p.Add(s); err != nil {
 		return err
 	}
@@ -89,62 +89,19 @@ func (p *proxies) put(one lab.Proxy) error {
 	return nil
 }
 
-// resolve finds the addresses of names. The upstream decides on the IP version.
-func resolve(one lab.Proxy) (s inline.Service, err error) {
-	s.Name, s.Address = one.Name, one.Address
-	version := ""
-	switch {
-	case one.Address.Addr().Is4():
-		version = "4"
-	case one.Address.Addr().Is6():
-		version = "6"
+// note keeps what an address is taken from, for somebody else may have it: all of its ports lead
+// to the box.
+func (p *proxies) note(a netip.Addr) {
+	if dev := p.ns.DeviceTo(a); dev != "" && !strings.HasPrefix(dev, inline.DevicePrefix) {
+		p.taken = append(p.taken, fmt.Sprintf("%v, which is reached by %s, leads to the box with all of its ports while we run", a, dev))
 	}
-	if s.Upstream, err = addressOf(one.Upstream, version); err != nil {
-		return s, err
-	}
-	s.Upstream = netip.AddrPortFrom(here(s.Upstream.Addr()), s.Upstream.Port())
-	if version = "4"; s.Upstream.Addr().Is6() {
-		version = "6"
-	}
-	if one.Listen != "" {
-		s.Listen, err = addressOf(one.Listen, version)
-	}
-	return s, err
 }
 
-// here is where who connects to an address gets to: no address, as in ":6379", is this host's
-// loopback.
-func here(a netip.Addr) netip.Addr {
-	if a.IsUnspecified() {
-		return loopback(a.Is6())
+// warn tells of addresses that were somebody's.
+func (p *proxies) warn(w io.Writer) {
+	for _, what := range p.taken {
+		fmt.Fprintf(w, "tcpmangle: notice: %s\n", what)
 	}
-	return a
-}
-
-// loopback is this host's address for itself.
-func loopback(v6 bool) netip.Addr {
-	if v6 {
-		return netip.IPv6Loopback()
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-}
-
-// addressOf finds the address of HOST:PORT in an IP version, any if it is empty.
-func addressOf(end, version string) (netip.AddrPort, error) {
-	a, err := net.ResolveTCPAddr("tcp"+version, end)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	p := a.AddrPort()
-	addr := p.Addr().Unmap()
-	switch {
-	case addr.IsValid() && !(addr == netip.IPv6Unspecified() && version == "4"):
-	case version == "6":
-		addr = netip.IPv6Unspecified()
-	default:
-		addr = netip.IPv4Unspecified()
-	}
-	return netip.AddrPortFrom(addr, p.Port()), nil
 }
 
 func (p *proxies) host() *netns.NS { return p.ns }
@@ -165,16 +122,20 @@ type toxiWays struct{ *proxies }
 
 var _ toxiproxy.Ways = toxiWays{}
 
-// Add makes one.
-func (w toxiWays) Add(name, listen, upstream string) (toxiproxy.Way, error) {
-	s, err := resolve(lab.Proxy{Name: name, Listen: listen, Upstream: upstream})
-	if err != nil {
-		return toxiproxy.Way{}, err
-	}
-	if listen == "" {
+// Prepare finds the ends of one.
+func (w toxiWays) Prepare(ctx context.Context, listen, upstream string) (func(string) (toxiproxy.Way, error), error) {
+	s, err := resolve(ctx, lab.Proxy{Listen: listen, Upstream: upstream})
+	if err == nil && listen == "" {
 		s.Listen = netip.AddrPortFrom(loopback(s.Upstream.Addr().Is6()), 0)
 	}
-	if s, err = w.proxies.Add(s); err != nil {
+	return func(name string) (toxiproxy.Way, error) { return w.add(name, s) }, err
+}
+
+// add makes one.
+func (w toxiWays) add(name string, s inline.Service) (toxiproxy.Way, error) {
+	s.Name = name
+	s, err := w.proxies.Add(s)
+	if err != nil {
 		return toxiproxy.Way{}, err
 	}
 	w.mu.Lock()
@@ -202,17 +163,12 @@ func (s *service) serveToxiproxy(address string) (at string, err error) {
 		return "", &usageError{err: fmt.Errorf("toxiproxy: %w", err)}
 	}
 	api := toxiproxy.New(toxiproxy.Config{Ways: toxiWays{s.way.(*proxies)}, Box: s.book, Log: s.log})
-	server := &http.Server{Handler: api, ReadHeaderTimeout: 10 * time.Second}
-	s.serve(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	calls, giveUp := context.WithCancel(context.Background())
+	server := web.New(calls, api, s.log)
+	s.serve(func() error { return server.Serve(l) })
 	s.closers = append(s.closers, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		return errors.Join(server.Shutdown(ctx), api.Close())
+		giveUp()
+		return errors.Join(server.Close(), api.Close())
 	})
 	return l.Addr().String(), nil
 }

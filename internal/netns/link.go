@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +20,49 @@ func (n *NS) LinkUp(dev string) error {
 		return fmt.Errorf("link %q up: %w", dev, err)
 	}
 	return nil
+}
+
+// Quiet keeps the kernel from sending anything of its own accord by a device that is down, before it
+// comes up: without a link-local address it solicits no routers, and without multicast it
+// reports no groups.
+func (n *NS) Quiet(dev string) error {
+	putBack, err := n.leaveRouters(dev)
+	if err == nil {
+		err = n.onLink(dev, func(l netlink.Link) error {
+			const none = 1 // IN6_ADDR_GEN_MODE_NONE of linux/if_link.h
+			if err := n.route.LinkSetIP6AddrGenMode(l, none); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+				return err
+			}
+			return n.route.LinkSetMulticastOff(l)
+		})
+	}
+	if err == nil {
+		err = putBack()
+	}
+	if err != nil {
+		return fmt.Errorf("link %q quiet: %w", dev, err)
+	}
+	return nil
+}
+
+// leaveRouters has a device leave the group of all routers, in which each has been from its first
+// moment where the namespace forwards. In version 1 of MLD it has to tell nobody (igmp6_leave_group
+// in the kernel's mcast.c). Where sysctls cannot be written, as in a container, it stays, and reports it.
+func (n *NS) leaveRouters(dev string) (putBack func() error, err error) {
+	conf := "net/ipv6/conf/" + dev
+	nothing := func() error { return nil }
+	if router, err := n.SysctlGet(conf + "/forwarding"); err != nil || router != "1" {
+		return nothing, nil // or there is no IPv6
+	}
+	for _, key := range []string{"/force_mld_version=1", "/forwarding=0"} {
+		name, value, _ := strings.Cut(key, "=")
+		if err := n.Sysctl(conf+name, value); errors.Is(err, ErrReadOnlySysctl) {
+			return nothing, nil
+		} else if err != nil {
+			return nothing, err
+		}
+	}
+	return func() error { return n.Sysctl(conf+"/forwarding", "1") }, nil
 }
 
 // SetMTU sets a device's MTU, in bytes.

@@ -84,6 +84,7 @@ func CheckNFTables() error {
 		return errors.Join(t.Add("check",
 			PacketRule{Hook: Leaving, Src: one, Do: Masquerade},
 			PacketRule{Hook: Arriving, Local: true, Do: Redirect, To: netip.AddrPortFrom(one.Addr(), 1), Proto: unix.IPPROTO_TCP},
+			PacketRule{Hook: Arrived, Dst: one, Do: Rename, From: one.Addr(), Ports: [2]uint16{1, 2}},
 			PacketRule{Hook: Forwarded, In: "mangle*", Do: Refuse},
 		), t.Close())
 	})

@@ -112,6 +112,38 @@ func TestWhereAddressesLead(t *testing.T) {
 	}
 }
 
+// A way that is known to an address is told apart from that to everybody.
+func TestGatewaysAndNeighbours(t *testing.T) {
+	n := newNS(t)
+	must(t, n.Do(func() error {
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"})
+	}))
+	must(t, errors.Join(n.LinkUp("peer"), n.LinkUp("eth0")))
+	for _, net := range []string{"10.0.0.1/24", "fd00::1/64"} {
+		must(t, n.AddAddr("eth0", netip.MustParsePrefix(net)))
+	}
+	route := func(r netlink.Route) { must(t, n.Do(func() error { return netlink.RouteAdd(&r) })) }
+	route(netlink.Route{Gw: net.ParseIP("10.0.0.2")})
+	route(netlink.Route{Dst: ipNet(netip.MustParsePrefix("fd01::/64")), Gw: net.ParseIP("fd00::2")})
+	route(netlink.Route{Dst: ipNet(netip.MustParsePrefix("10.1.0.0/24")), MultiPath: []*netlink.NexthopInfo{
+		{Gw: net.ParseIP("10.0.0.3")}, {Gw: net.ParseIP("10.0.0.4")},
+	}})
+	for _, row := range []struct {
+		address string
+		gateway bool
+		device  string
+	}{
+		{"10.0.0.2", true, "eth0"}, {"10.0.0.4", true, "eth0"}, {"fd00::2", true, "eth0"},
+		{"10.0.0.5", false, "eth0"}, {"10.1.0.5", false, "eth0"}, {"fd01::5", false, "eth0"},
+		{"192.0.2.1", false, ""}, {"2001:db8::1", false, ""},
+	} {
+		a := netip.MustParseAddr(row.address)
+		if gateway, device := n.IsGateway(a), n.DeviceTo(a); gateway != row.gateway || device != row.device {
+			t.Errorf("%v: a gateway %v, by %q; want %v, %q", a, gateway, device, row.gateway, row.device)
+		}
+	}
+}
+
 // Sizes are those of devices that are up, the loopback aside.
 func TestMTUs(t *testing.T) {
 	n := newNS(t)

@@ -4,7 +4,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,6 +28,49 @@ func somewhere(v6 bool) netip.Addr {
 func (n *NS) IsLocal(a netip.Addr) bool {
 	kind, err := n.routeType(a)
 	return err == nil && kind == unix.RTN_LOCAL
+}
+
+// IsGateway tells whether packets to others go by an address.
+func (n *NS) IsGateway(a netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return false
+	}
+	family := netlink.FAMILY_V4
+	if a.Is6() {
+		family = netlink.FAMILY_V6
+	}
+	routes, _ := n.route.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE) // those that were read
+	return slices.ContainsFunc(routes, func(r netlink.Route) bool {
+		return r.Gw.Equal(a.AsSlice()) || slices.ContainsFunc(r.MultiPath, func(p *netlink.NexthopInfo) bool { return p.Gw.Equal(a.AsSlice()) })
+	})
+}
+
+// DeviceTo is the device by which packets to an address go, if it is not that by which they go to
+// everybody: they know of a way there. It is "" otherwise.
+func (n *NS) DeviceTo(a netip.Addr) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.route == nil {
+		return ""
+	}
+	routes, err := n.route.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+	if err != nil || len(routes) == 0 || routes[0].Dst == nil {
+		return ""
+	}
+	if bits, _ := routes[0].Dst.Mask.Size(); bits == 0 {
+		return ""
+	}
+	index := routes[0].LinkIndex
+	if several := routes[0].MultiPath; len(several) > 0 {
+		index = several[0].LinkIndex
+	}
+	link, err := n.route.LinkByIndex(index)
+	if err != nil {
+		return ""
+	}
+	return link.Attrs().Name
 }
 
 // DefaultMTU is the MTU of the device by which packets of IPv4, or of IPv6 if only they do, find
