@@ -10,11 +10,10 @@ func (c *Conn) Bytes(d Dir) (sent, delivered uint64) {
 	if !x.has(sentSyn) || x.has(prior) {
 		return 0, 0
 	}
-	low := x.iss.Size(x.nxt) - 1
+	sent = uint64(c.laps[d])<<32 + uint64(x.iss.Size(x.nxt)) - 1
 	if x.has(sentFin) && x.fin.Less(x.nxt) {
-		low--
+		sent--
 	}
-	sent = uint64(c.laps[d])<<32 + uint64(low)
 	if !y.has(gotSyn) || y.has(prior) {
 		return sent, 0
 	}
@@ -23,6 +22,6 @@ func (c *Conn) Bytes(d Dir) (sent, delivered uint64) {
 		got--
 	}
 	// No more than half the space lies between them; a forged segment may be ahead.
-	delivered = sent - uint64(int64(int32(low-got)))
-	return sent, delivered
+	behind := int32(uint32(sent) - got)
+	return sent, uint64(max(int64(sent)-int64(behind), 0))
 }

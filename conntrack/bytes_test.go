@@ -61,3 +61,50 @@ func TestBytesOfLongStreams(t *testing.T) {
 		}
 	}
 }
+
+// Where numbers come round nothing is miscounted: not at the number of the SYN, and with a FIN neither.
+func TestBytesWhereNumbersComeRound(t *testing.T) {
+	const circle = 1 << 32
+	for _, row := range []struct {
+		name string
+		size uint64 // of the stream
+		fin  wire.Flags
+	}{
+		{"one short of the SYN's number", circle - 2, 0},
+		{"at it", circle - 1, 0},
+		{"beyond it", circle, 0},
+		{"a FIN before it", circle - 2, wire.FIN},
+		{"a FIN of its number", circle - 1, wire.FIN},
+		{"a FIN behind it", circle, wire.FIN},
+	} {
+		for _, set := range settings {
+			l := newLab(t, set)
+			l.run("C> S 0:0 win 65535\nS> S. 0:0 ack 1 win 65535\nC> . 1:1 ack 1 win 65535\n")
+			x, y := &l.conn.ends[FromClient], &l.conn.ends[FromServer]
+			for left := row.size; left > 0; {
+				s := Segment{Seq: x.nxt, Len: uint32(min(left, 1<<29)), Flags: wire.ACK, Ack: y.nxt}
+				if left -= uint64(s.Len); left == 0 {
+					s.Flags |= row.fin
+				}
+				l.table.SentOn(l.now, l.conn, FromClient, &s)
+				y.rcv, x.una = s.Seq.Add(s.Len), s.Seq.Add(s.Len)
+			}
+			if sent, got := l.conn.Bytes(FromClient); sent != row.size || got != row.size {
+				t.Errorf("%s, %s: %d sent and %d delivered, want %d", row.name, set.name, sent, got, row.size)
+			}
+		}
+	}
+}
+
+// An acknowledgment of less than the SYN makes no bytes.
+func TestBytesOfNonsense(t *testing.T) {
+	for _, set := range settings {
+		l := newLab(t, set)
+		l.run("C> S 0:0 win 65535\nS> S. 0:0 ack 1 win 65535\nC> . 1:1 ack 1 win 65535\nC> . 1:11 ack 1\n")
+		y := &l.conn.ends[FromServer]
+		y.rcv = y.irs.Add(minusOne)
+		if sent, got := l.conn.Bytes(FromClient); sent != 10 || got != 0 {
+			t.Errorf("%s: %d sent and %d delivered, want 10 and 0", set.name, sent, got)
+		}
+	}
+}

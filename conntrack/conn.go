@@ -58,7 +58,7 @@ type Conn struct {
 	seen        time.Duration
 	filed       time.Duration // when it was put into its age list
 	due         time.Duration // when the table looks at its timers; 0: not scheduled
-	old         [2]seq.Range  // sequence space of the incarnation before, or of a TIME_WAIT that a SYN has ended, by sender
+	old         [2]seq.Range  // sequence space of the incarnation before, or of a TIME_WAIT that a SYN has ended, by sender; see goesOn
 	ends        [2]Endpoint
 	shift       [2]uint32 // what is added to an endpoint's numbers on the way to its peer
 	synAckTS    [2]uint32 // TSval of the first and the latest SYN-ACK of a listener

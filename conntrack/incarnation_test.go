@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/internal/seq"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // closedByS leaves S in TIME_WAIT with RCV.NXT 102 and SND.NXT 102, C closed.
@@ -381,6 +382,50 @@ func TestRelative(t *testing.T) {
 		c.ends[FromClient].iss, c.ends[FromClient].nxt = base+before+50, base+before+200
 		if got := c.Relative(FromClient, base+before+60); got != 10 {
 			t.Errorf("where both incarnations were: %d, want 10 of this one", got)
+		}
+	}
+}
+
+// The numbers of the incarnation before tell nothing any more once those of this one have come there.
+func TestOldNumbersComeRound(t *testing.T) {
+	for _, set := range settings {
+		l := newLab(t, set)
+		l.run(`
+			C> S 0:0 win 65535
+			S> S. 0:0 ack 1 win 65535
+			C> . 1:1001 ack 1 win 65535
+			C> R. 1001:1001 ack 1
+			+1m C> S 5000:5000 win 65535
+			S> S. 5000:5000 ack 5001 win 65535
+			C> . 5001:5001 ack 5001 win 65535
+		`)
+		x, y := &l.conn.ends[FromClient], &l.conn.ends[FromServer]
+		send := func(from seq.Num, size uint32) Kinds {
+			s := Segment{Seq: from, Len: size, Flags: wire.ACK, Ack: y.nxt}
+			kinds := l.table.SentOn(l.now, l.conn, FromClient, &s)
+			y.rcv, x.una = x.nxt, x.nxt
+			return kinds
+		}
+		if kinds := send(l.conn.old[FromClient].From.Add(500), 10); !kinds.Has(KindStale) {
+			t.Errorf("%s: what is late of the incarnation before is %v", set.name, kinds)
+		}
+		edge := l.conn.old[FromClient].From - 1000
+		for x.nxt != edge {
+			send(x.nxt, min(1<<29, x.nxt.Size(edge)))
+		}
+		send(edge.Add(10), 1400) // behind a hole, and not where the incarnation before was
+		if x.nxt != edge.Add(1410) {
+			t.Fatalf("%s: %d sent, want all", set.name, edge.Size(x.nxt))
+		}
+		if kinds := send(edge.Add(1100), 10); kinds.Has(KindStale) || !kinds.Has(KindRetransmission) {
+			t.Errorf("%s: what is sent again before it has come round is %v", set.name, kinds)
+		}
+		send(x.nxt, 10_000)
+		if kinds := send(edge.Add(1100), 10); kinds.Has(KindStale) || !kinds.Has(KindRetransmission) {
+			t.Errorf("%s: what is sent again once it has come round is %v", set.name, kinds)
+		}
+		if n, want := l.conn.Relative(FromClient, edge.Add(1100)), x.iss.Size(edge.Add(1100)); n != want {
+			t.Errorf("%s: its number is %d, want %d", set.name, n, want)
 		}
 	}
 }

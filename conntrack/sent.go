@@ -58,9 +58,7 @@ func (st *step) sent(d Dir, s *Segment) {
 	}
 	st.paceOf(x, s)
 	if end := s.End(); x.nxt.Less(end) {
-		if x.iss.Size(end) < x.iss.Size(x.nxt) && st.c.laps[d] < math.MaxUint8 {
-			st.c.laps[d]++
-		}
+		st.c.goesOn(d, seq.Range{From: x.nxt, To: end})
 		x.nxt = end
 		x.una = seq.Max(x.una, end-widest) // no window is wider: ACKs went by unseen
 	}
@@ -71,6 +69,18 @@ func (st *step) sent(d Dir, s *Segment) {
 		x.set(near) // its first answer
 	}
 	x.advertise(s)
+}
+
+// goesOn: an endpoint sends numbers that it has not sent before. Once these are those with
+// which the incarnation before began, they are its own.
+func (c *Conn) goesOn(d Dir, r seq.Range) {
+	if r.Contains(c.old[d].From) {
+		c.old[d] = seq.Range{}
+	}
+	x := &c.ends[d]
+	if x.iss.Size(r.To) < x.iss.Size(r.From) && !x.has(prior) && c.laps[d] < math.MaxUint8 {
+		c.laps[d]++
+	}
 }
 
 // advertise notes what the segment tells the peer of x's window. The window

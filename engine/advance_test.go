@@ -75,3 +75,24 @@ action = { delay = "10s" }`)})
 		t.Errorf("%d RSTs in the end, want %d", n, conns)
 	}
 }
+
+// What is due is never due before now: time would run backwards for who steps from one to the next.
+func TestNextIsNotPast(t *testing.T) {
+	w := newWorld(engine.BoxConfig{Rules: mustParse(t, `
+[[rule]]
+at = { age = "10s" }
+action = { reset = "server" }`)})
+	w.send(handshake(0)...)
+	w.advance(9 * time.Second)
+	w.send(segment{from: client, flags: wire.RST | wire.ACK, seq: 1, ack: 1})
+	w.advance(11 * time.Second)
+	w.left = nil
+	w.send(segment{from: server, flags: wire.ACK, seq: 1, ack: 1, size: 10}) // so it has not got the RST
+	if at, ok := w.Next(); !ok || at != w.now {
+		t.Errorf("the next is due at %v, want now: at %v", at, w.now)
+	}
+	w.advance(w.now)
+	if n := w.rstsTo(server); n != 1 {
+		t.Errorf("%d RSTs at an age that was reached while the connection seemed to have ended, want 1", n)
+	}
+}

@@ -51,10 +51,34 @@ func (b *Box) wake(c *conntrack.Conn, at time.Duration) {
 func (b *Box) ring() {
 	index, _ := b.alarms.Pop(b.now)
 	if c := b.table.At(index); c != nil {
-		if f := b.flowOf(c); f != nil {
-			b.examine(c, f)
-			b.arm(c, f)
-		}
+		b.attend(c)
+	}
+}
+
+// attend looks at a connection whose alarm was due.
+func (b *Box) attend(c *conntrack.Conn) {
+	if f := b.flowOf(c); f != nil {
+		b.examine(c, f)
+		b.arm(c, f)
+	}
+}
+
+// hasten looks at a connection now if its alarm is due, though others may stand before it.
+func (b *Box) hasten(c *conntrack.Conn) {
+	if at, ok := b.alarms.At(c.Index()); ok && at <= b.now {
+		b.alarms.Clear(c.Index())
+		b.attend(c)
+	}
+}
+
+// hastenFor does that for the connection of the packet in hand, before which its moments come, where
+// so many are due that Advance has left some.
+func (b *Box) hastenFor() {
+	if at, ok := b.alarms.Next(); !ok || at > b.now {
+		return
+	}
+	if c, _ := b.table.FindPacket(&b.packet); c != nil {
+		b.hasten(c)
 	}
 }
 
@@ -88,13 +112,8 @@ func (b *Box) judge(c *conntrack.Conn, f *flow, one *candidate) {
 	b.emitAfter(j)
 }
 
-// stirred: an endpoint is about to be seen to send, which ends a silence. A moment that has
-// come comes before that, though many others stand before it.
+// stirred: an endpoint is about to be seen to send, which ends a silence.
 func (b *Box) stirred(c *conntrack.Conn, f *flow) {
-	if at, ok := b.alarms.At(c.Index()); ok && at <= b.now {
-		b.examine(c, f)
-		b.arm(c, f)
-	}
 	for i := range f.moments {
 		if one := &f.moments[i]; one.At.Idle > 0 && one.awake() {
 			one.witness(c, b.now)

@@ -186,6 +186,7 @@ func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
 // track finds the connection and takes the packet as a whole if nothing can
 // happen to it, else one virtual segment after the other.
 func (b *Box) track() {
+	b.hastenFor()
 	p := &b.packet
 	common := conntrack.Read(p)
 	b.seg = common.With(p.At(0))
@@ -214,6 +215,9 @@ func (b *Box) track() {
 	for i := b.train(c, d, f); i < p.Segments(); i++ {
 		if i > 0 {
 			b.seg = common.With(p.At(i))
+			if len(f.moments) > 0 {
+				b.hasten(c) // the segment before it may have brought a moment
+			}
 		}
 		b.segment(c, d, f, i, &b.seg, idle)
 		idle = 0

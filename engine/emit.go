@@ -130,6 +130,10 @@ func (j *Journey) fate() fate {
 	switch {
 	case j.verdict == Delay:
 		due := max(j.due+j.late, *order)
+		if due <= j.Now { // by nothing: its neighbours in a super-packet must not overtake it
+			j.verdict = Pass
+			return fate{}
+		}
 		if j.keep {
 			*order = due
 		}

@@ -184,6 +184,9 @@ func (e *Engine) stopping() bool {
 	}
 }
 
+// Stopped is closed when Run comes to its end, for whatever cause: who waits for something to happen waits in vain.
+func (e *Engine) Stopped() <-chan struct{} { return e.quit }
+
 // Since is the Engine's clock: what events carry as their time.
 func (e *Engine) Since() time.Duration { return time.Since(e.start) }
 

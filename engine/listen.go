@@ -19,8 +19,12 @@ const (
 )
 
 // Listen lets tell hear of what happens from now on, besides Config.OnEvent and on its
-// terms; Nothing ends that. There is one listener at a time.
+// terms; Nothing ends that, and so does a tell that is nil. It hears of at least as much as it asks for:
+// what Config.OnEvent is told it is told as well. There is one listener at a time.
 func (e *Engine) Listen(tell func(*Event), s Scope) error {
+	if tell == nil {
+		s = Nothing
+	}
 	return e.still(func(time.Duration) {
 		for _, b := range e.boxes {
 			b.cfg.OnEvent = e.joined(tell, s)

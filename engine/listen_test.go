@@ -45,6 +45,7 @@ func TestListen(t *testing.T) {
 			{heard.Record, engine.Selected, 3, 4},
 			{heard.Record, engine.Everything, 4, 6},
 			{nil, engine.Nothing, 5, 6},
+			{nil, engine.Lives, 6, 6},
 		} {
 			if err := r.Listen(step.tell, step.scope); err != nil {
 				t.Fatal(err)

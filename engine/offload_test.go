@@ -31,6 +31,9 @@ var equivalenceRules = []string{
 	every = 4
 	action = { delay = "2ms" }`,
 	`match = { segment = "data" }
+	every = 3
+	action = { delay = "0s" }`,
+	`match = { segment = "data" }
 	probability = 0.2
 	action = { duplicate = { copies = 2, after = "1ms" } }`,
 	`match = { segment = "data+!retransmission" }
@@ -236,6 +239,33 @@ func TestOffloadChangesNothing(t *testing.T) {
 	}
 	if atOnce < segments/50 {
 		t.Errorf("of %d segments only %d were judged at once: the test has not tested that", segments, atOnce)
+	}
+}
+
+// A moment that one segment brings comes before the next one, though both are of one super-packet.
+func TestMomentWithinSuperPacket(t *testing.T) {
+	set := mustParse(t, `
+[[rule]]
+name = "kill"
+match = { segment = "data" }
+nth = 2
+action = { reset = "client" }
+[[rule]]
+name = "at-once"
+at = { state = "CLOSED", of = "client", for = "0s" }
+action = { blackhole = "client" }`)
+	var loads []load
+	for _, s := range append(handshake(0), segment{from: client, flags: wire.ACK, seq: 1, ack: 1, size: 3500, gso: 700}) {
+		loads = append(loads, load{0, s})
+	}
+	for _, watched := range []bool{true, false} {
+		whole, cut := playLoad(set, 1, loads, false, watched), playLoad(set, 1, loads, true, watched)
+		if err := cut.differsFrom(whole); err != "" {
+			t.Errorf("watched %t: %s", watched, err)
+		}
+		if dropped := whole.stats.Verdicts[engine.Drop]; dropped != 3 {
+			t.Errorf("watched %t: %d segments were dropped, want those behind the one that killed", watched, dropped)
+		}
 	}
 }
 

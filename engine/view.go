@@ -21,6 +21,7 @@ type ConnView struct {
 	Age         time.Duration // since its first segment
 	Idle        time.Duration // since an endpoint has last sent one
 	Lost        [2]bool       // a black hole takes what this endpoint sends
+	Forgotten   bool          // the box was made to forget it
 	Held        int           // how many segments are held
 	Sent        [2]uint64     // bytes of this endpoint's stream that it has sent; see conntrack.Conn.Bytes
 	Delivered   [2]uint64     // bytes of it that its peer has received
@@ -83,6 +84,7 @@ func (b *Box) connView(c *conntrack.Conn, now time.Duration) ConnView {
 	if f := b.flowOf(c); f != nil {
 		v.box, v.flow = b, f
 		v.Held = len(f.held)
+		v.Forgotten = f.lost.by != nil
 		for d := range f.holes {
 			v.Lost[d] = f.holes[d].open(now)
 		}

@@ -141,16 +141,17 @@ func (b *Box) lose(place uint32, why Loss) {
 	}
 }
 
-// Next is when Advance has something to do; ok is false if never.
+// Next is when Advance has something to do; ok is false if never. What is past is due now, as an age that
+// was reached while the connection seemed to have ended: time does not run backwards.
 func (b *Box) Next() (at time.Duration, ok bool) {
 	at, ok = b.queue.Next()
 	if ringing, set := b.alarms.Next(); set && (!ok || ringing < at) {
 		at, ok = ringing, true
 	}
 	if timer, armed := b.table.NextTimer(); armed && (!ok || timer < at) {
-		return timer, true
+		at, ok = timer, true
 	}
-	return at, ok
+	return max(at, b.now), ok
 }
 
 // NextEmission is when the next packet that waits is due; ok is false if none
