@@ -50,7 +50,7 @@ type part interface {
 
 // A Line is one line that a host's script or program has put out.
 type Line struct {
-	At     time.Duration `json:"-"`      // on the box's clock
+	At     time.Duration `json:"-"`      // in a Result since the client's start, within the lab on the box's clock
 	Copy   int           `json:"copy"`   // which one, from 1
 	Stream string        `json:"stream"` // script, stdout or stderr
 	Text   string        `json:"text"`
@@ -58,7 +58,7 @@ type Line struct {
 
 // A ScriptError is a command that met an error.
 type ScriptError struct {
-	At       time.Duration `json:"-"` // on the box's clock
+	At       time.Duration `json:"-"` // as that of a Line
 	Copy     int           `json:"copy"`
 	Name     string        `json:"name"` // ECONNRESET …
 	Text     string        `json:"text"` // the command and what came of it
@@ -67,7 +67,7 @@ type ScriptError struct {
 
 // An Exit is how a copy of a program ended.
 type Exit struct {
-	At     time.Duration `json:"-"` // on the box's clock
+	At     time.Duration `json:"-"` // as that of a Line
 	Copy   int           `json:"copy"`
 	Status int           `json:"status"` // as a shell has it: 128 and the number of a signal
 	Killed bool          `json:"killed"` // by a step, or at the end

@@ -72,7 +72,8 @@
 // nothing but a listener.
 //
 // The experiment ends when every expectation is decided, every step is done and
-// nobody makes progress any more, at the latest after the timeout. It fails with an
+// nobody makes progress any more, at the latest after the timeout. What nothing can
+// bring about any more is decided: see docs/lab.md. It fails with an
 // expectation, with a script's command that fails unexpectedly (an error expectation
 // expects it), with a program that ends with another status than 0 (an exit
 // expectation judges it in place of that), with a rule that is not optional and never

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 )
@@ -13,9 +14,12 @@ import (
 type explainer struct {
 	w io.Writer
 
-	mu   sync.Mutex
-	text []byte
-	err  error
+	mu    sync.Mutex
+	zero  time.Duration // the client's start, which times count from
+	begun bool          // zero is known; until then looks wait
+	early []engine.Look
+	text  []byte
+	err   error
 }
 
 // look is what the box is to call; nil if nobody asks.
@@ -32,10 +36,34 @@ func (x *explainer) hear(l *engine.Look) {
 	own.Looks = slices.DeleteFunc(slices.Clone(l.Looks), func(r engine.RuleLook) bool { return isLinkRule(r.Rule) })
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.text = own.AppendText(x.text)
+	if !x.begun {
+		own.Event = own.Event.Clone()
+		x.early = append(x.early, own)
+		return
+	}
+	x.write(&own)
+}
+
+func (x *explainer) write(l *engine.Look) {
+	l.Time -= x.zero
+	x.text = l.AppendText(x.text)
 	if len(x.text) > 1<<20 {
 		x.flushLocked()
 	}
+}
+
+// begin says which moment is zero, and writes what was before it. Later calls do nothing.
+func (x *explainer) begin(zero time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.begun {
+		return
+	}
+	x.zero, x.begun = zero, true
+	for i := range x.early {
+		x.write(&x.early[i])
+	}
+	x.early = nil
 }
 
 func (x *explainer) flush() error {

@@ -58,7 +58,7 @@ func foldedRows(rows []row) []row {
 	return slices.Concat(rows[:showHead], []row{folded}, rows[tail:])
 }
 
-// contents is "128 data segments, 185344 bytes, 64 acknowledgments".
+// contents is "128 data segments, 185344 bytes, 64 ACKs".
 func contents(rows []row) string {
 	data, bytes, acks := 0, 0, 0
 	for _, r := range rows {
@@ -76,7 +76,7 @@ func contents(rows []row) string {
 		parts = append(parts, fmt.Sprintf("%d data segments, %d bytes", data, bytes))
 	}
 	if acks > 0 {
-		parts = append(parts, fmt.Sprintf("%d acknowledgments", acks))
+		parts = append(parts, fmt.Sprintf("%d ACKs", acks))
 	}
 	if parts == nil { // all of it is deliveries
 		return fmt.Sprintf("%d lines", len(rows))

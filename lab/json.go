@@ -34,6 +34,7 @@ type (
 		Duration     float64           `json:"duration"`
 		Expectations []expectationJSON `json:"expectations"`
 		Problems     []string          `json:"problems"`
+		Steps        []stepJSON        `json:"steps"`
 		Rules        []ruleJSON        `json:"rules"`
 		Agreement    agreementJSON     `json:"agreement"`
 		Client       sideJSON          `json:"client"`
@@ -46,6 +47,10 @@ type (
 		Verdict string  `json:"verdict"`
 		Why     string  `json:"why,omitempty"`
 		At      float64 `json:"at"`
+	}
+	stepJSON struct {
+		Text string  `json:"text"`
+		At   float64 `json:"at"`
 	}
 	ruleJSON struct {
 		Name     string `json:"name"`
@@ -113,13 +118,10 @@ func (r *Result) asJSON() resultJSON {
 		Workers: r.Workers, Steering: r.Steering.String(),
 		Verdict: r.Verdict(), Interrupted: r.Interrupted, Duration: seconds(r.Duration),
 		Expectations: each(r.Expectations, func(x Expectation) expectationJSON {
-			verdict := "fail"
-			if x.OK {
-				verdict = "pass"
-			}
-			return expectationJSON{x.Text, verdict, x.Why, seconds(x.At)}
+			return expectationJSON{x.Text, x.Verdict(), x.Why, seconds(x.At)}
 		}),
 		Problems: each(r.Problems, func(p string) string { return p }),
+		Steps:    each(r.Steps, func(s Step) stepJSON { return stepJSON{s.Text, seconds(s.At)} }),
 		Rules: each(r.Rules, func(rep engine.RuleReport) ruleJSON {
 			return ruleJSON{rep.Name, rep.Fired, rep.Optional, rep.Enabled, rep.WhyNot}
 		}),
@@ -150,9 +152,9 @@ func (r *Result) agreementJSON() agreementJSON {
 
 func (r *Result) sideJSON(s Side) sideJSON {
 	return sideJSON{
-		Output: each(s.Output, func(l Line) lineJSON { return lineJSON{l, seconds(l.At - r.began)} }),
-		Errors: each(s.Errors, func(e ScriptError) errorJSON { return errorJSON{e, seconds(e.At - r.began)} }),
-		Exit:   each(s.Exits, func(e Exit) exitJSON { return exitJSON{e, seconds(e.At - r.began)} }),
+		Output: each(s.Output, func(l Line) lineJSON { return lineJSON{l, seconds(l.At)} }),
+		Errors: each(s.Errors, func(e ScriptError) errorJSON { return errorJSON{e, seconds(e.At)} }),
+		Exit:   each(s.Exits, func(e Exit) exitJSON { return exitJSON{e, seconds(e.At)} }),
 	}
 }
 

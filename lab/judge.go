@@ -43,7 +43,8 @@ type moment struct {
 	last   bool
 	// rest: nobody will send a segment any more, so no rule will fire and no
 	// command meet an error. States may still run out of time.
-	rest bool
+	rest  bool
+	still bool // rest, and no state has a time to run out
 }
 
 // stateSpec: connections are in states.
@@ -98,7 +99,7 @@ func (c *stateCheck) look(m *moment) finding {
 		}
 		return f
 	}
-	if m.last || c.within.over(m.at) && len(c.since) == 0 {
+	if m.last || len(c.since) == 0 && (m.still || c.within.over(m.at)) {
 		return finding{ruling: fail, why: c.why(m)}
 	}
 	return finding{}

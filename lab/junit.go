@@ -16,6 +16,7 @@ type (
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Skipped  int         `xml:"skipped,attr,omitempty"`
 		Time     string      `xml:"time,attr"`
 		Cases    []junitCase `xml:"testcase"`
 		Output   junitOutput `xml:"system-out"`
@@ -27,9 +28,10 @@ type (
 		Name    string        `xml:"name,attr"`
 		Class   string        `xml:"classname,attr"`
 		Time    string        `xml:"time,attr"`
-		Failure *junitFailure `xml:"failure"`
+		Failure *junitMessage `xml:"failure"`
+		Skipped *junitMessage `xml:"skipped"`
 	}
-	junitFailure struct {
+	junitMessage struct {
 		Message string `xml:"message,attr"`
 	}
 )
@@ -62,6 +64,10 @@ func (r *Result) junit() junitSuite {
 		Output: junitOutput{out.String()},
 	}
 	for _, x := range r.Expectations {
+		if x.Open {
+			s.skip(x.Text)
+			continue
+		}
 		s.add(x.Text, fmt.Sprintf("%.3f", x.At.Seconds()), x.OK, x.Why)
 	}
 	problems := r.Problems
@@ -75,9 +81,16 @@ func (r *Result) junit() junitSuite {
 func (s *junitSuite) add(name, time string, ok bool, why string) {
 	c := junitCase{Name: name, Class: s.Name, Time: time}
 	if !ok {
-		c.Failure = &junitFailure{why}
+		c.Failure = &junitMessage{why}
 		s.Failures++
 	}
 	s.Tests++
 	s.Cases = append(s.Cases, c)
+}
+
+// skip adds what was not decided.
+func (s *junitSuite) skip(name string) {
+	s.Tests++
+	s.Skipped++
+	s.Cases = append(s.Cases, junitCase{Name: name, Class: s.Name, Time: "0.000", Skipped: &junitMessage{"interrupted"}})
 }

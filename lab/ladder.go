@@ -19,7 +19,7 @@ import (
 //
 // The box stands in the middle: an arrow that ends there with x was dropped, with ~ is
 // kept back, with * is edited; one that begins there leaves after that (~, *), or was
-// forged (=) or duplicated (+).
+// forged (=) or duplicated (+). What a [[step]] did stands there without an arrow.
 type ladder struct {
 	rows   []row
 	states [2]string         // as the margins show them
@@ -32,6 +32,7 @@ type row struct {
 	margins [2]string // the states that have changed
 	arrow   arrow
 	note    string
+	step    string        // what was done to a host or to the rules; there is no arrow then
 	boring  bool          // nothing but data and its acknowledgments
 	left    string        // what stood here and is left out; there is no arrow then
 	until   time.Duration // when the last of that was
@@ -63,14 +64,26 @@ const (
 func (r *Result) ladderOf(t tuple) *ladder {
 	l := &ladder{acting: make(map[string]string)}
 	listens := r.listened[serverSide][t[serverSide].Port()] || r.listened[clientSide][t[clientSide].Port()]
+	steps := r.Steps
 	for i := range r.Events {
 		e := &r.Events[i]
 		if e.Conn == 0 || tupleOf(e, addresses[r.IP][clientSide]) != t {
 			continue
 		}
-		l.add(e, e.Time-r.began, listens)
+		steps = l.stepsUntil(e.Time, steps)
+		l.add(e, e.Time, listens)
 	}
+	l.stepsUntil(never, steps)
 	return l
+}
+
+// stepsUntil adds a row for each of the steps up to a time, and returns those after it.
+func (l *ladder) stepsUntil(at time.Duration, steps []Step) []Step {
+	for len(steps) > 0 && steps[0].At <= at {
+		l.rows = append(l.rows, row{at: steps[0].At, step: steps[0].Text})
+		steps = steps[1:]
+	}
+	return steps
 }
 
 // add takes the next event.
@@ -128,7 +141,7 @@ func swapped(e *engine.Event) int {
 func (l *ladder) segment(e *engine.Event, at time.Duration, states [2]string) {
 	for len(l.rows) > 0 {
 		last := &l.rows[len(l.rows)-1]
-		if last.arrow.label != "" || last.at != at || last.opens() {
+		if last.arrow.label != "" || last.step != "" || last.at != at || last.opens() {
 			break
 		}
 		for side, s := range last.margins {

@@ -87,7 +87,7 @@ const (
 
 // aTale has one of everything that a ladder shows.
 func aTale() *Result {
-	s := &tale{now: time.Second}
+	s := &tale{}
 	s.open("a")
 	s.state(toServer, conntrack.SynSent, "sent")
 	s.state(toClient, conntrack.SynRcvd, "delivered")
@@ -132,6 +132,7 @@ func aTale() *Result {
 			{Text: "server TIME_WAIT within 1s", Why: "at 1.001s client CLOSED, server CLOSED"},
 		},
 		Problems: []string{"rule never never fired; no segment came by"},
+		Steps:    []Step{{"destroy server", 500 * time.Millisecond}},
 		Rules: []engine.RuleReport{
 			{Name: "lose", Fired: 3, Enabled: true}, {Name: "twice", Fired: 1, Enabled: true},
 			{Name: "never", Enabled: true, WhyNot: "no segment came by"}, {Name: "asleep"}, {Name: "perhaps", Enabled: true, Optional: true},
@@ -141,12 +142,12 @@ func aTale() *Result {
 			Differences: []Difference{{talked[0], talked[1], "server", conntrack.LastAck, conntrack.CloseWait, 500 * time.Millisecond, 250 * time.Millisecond}},
 			Silent:      []SilentEnd{{talked[0], talked[1], "server", conntrack.FinWait1, time.Second}},
 		},
-		Client: Side{Output: []Line{{time.Second, 1, "script", "connect server:8080"}}},
+		Client: Side{Output: []Line{{0, 1, "script", "connect server:8080"}}},
 		Server: Side{
-			Errors: []ScriptError{{1100 * time.Millisecond, 1, "EPIPE", "line 3: send x: EPIPE", true}},
-			Exits:  []Exit{{2 * time.Second, 1, 0, false}},
+			Errors: []ScriptError{{100 * time.Millisecond, 1, "EPIPE", "line 3: send x: EPIPE", true}},
+			Exits:  []Exit{{time.Second, 1, 0, false}},
 		},
-		Events: s.events, began: time.Second, talked: &talked,
+		Events: s.events, talked: &talked,
 		listened: [2]map[uint16]bool{{}, {8080: true}},
 	}
 }
@@ -166,6 +167,10 @@ func TestWriteTextInColor(t *testing.T) {
 		t.Fatal(err)
 	}
 	bare := text.String()
+	begun := strings.Count(bare, green) + strings.Count(bare, red) + strings.Count(bare, yellow)
+	if ended := strings.Count(bare, plain); begun != ended {
+		t.Errorf("%d texts in colour begin and %d end", begun, ended)
+	}
 	for _, code := range []string{green, red, yellow, plain} {
 		if !strings.Contains(bare, code) {
 			t.Errorf("nothing in colour %q", code)
@@ -174,6 +179,32 @@ func TestWriteTextInColor(t *testing.T) {
 	}
 	if want := render(aTale()); bare != want {
 		t.Errorf("got\n%s\nwant\n%s", bare, want)
+	}
+}
+
+// On a narrow terminal the ladder takes less room; where that is not enough, it is said.
+func TestWriteTerminal(t *testing.T) {
+	for _, row := range []struct {
+		columns, widest int
+		fits            bool
+	}{{0, 102, true}, {120, 102, true}, {102, 102, true}, {101, 99, true}, {99, 99, true}, {95, 95, true}, {60, 90, false}} {
+		var text bytes.Buffer
+		if err := aTale().WriteTerminal(&text, Terminal{Columns: row.columns}); err != nil {
+			t.Fatal(err)
+		}
+		widest, left, right := 0, map[int]bool{}, map[int]bool{}
+		for line := range strings.Lines(text.String()) {
+			if strings.Contains(line, "|") {
+				widest = max(widest, len(line)-1)
+				left[strings.Index(line, "|")], right[strings.LastIndex(line, "|")] = true, true
+			}
+		}
+		if widest != row.widest || len(left) != 1 || len(right) != 1 {
+			t.Errorf("in %d columns the widest line has %d, want %d; margins at %v and %v\n%s", row.columns, widest, row.widest, left, right, text.String())
+		}
+		if fits := !strings.Contains(text.String(), "notice: the ladder needs "); fits != row.fits {
+			t.Errorf("in %d columns: fits %v, want %v\n%s", row.columns, fits, row.fits, text.String())
+		}
 	}
 }
 

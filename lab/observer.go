@@ -19,6 +19,8 @@ type observer struct {
 	all    bool       // JSON of connections that no rule selects, too
 
 	mu       sync.Mutex
+	zero     time.Duration // the client's start, which the times that are told count from
+	begun    bool          // zero is known; until then nothing is written
 	events   []engine.Event
 	unkept   int
 	inferred map[tuple]*inference
@@ -59,16 +61,39 @@ func (o *observer) hear(e *engine.Event) {
 
 // keep records an event, and writes it if it is wanted.
 func (o *observer) keep(e *engine.Event) {
-	if len(o.events) < maxEvents {
+	if !o.begun || len(o.events) < maxEvents {
 		o.events = append(o.events, e.Clone())
 	} else {
 		o.unkept++
 	}
-	if o.writer != nil && (o.all || e.Selected || e.Conn == 0) {
-		o.pending = e.AppendJSON(o.pending)
+	if o.begun {
+		o.write(e)
 	}
+}
+
+// write writes an event if it is wanted.
+func (o *observer) write(e *engine.Event) {
+	if o.writer == nil || !o.all && !e.Selected && e.Conn != 0 {
+		return
+	}
+	told := *e
+	told.Time = max(told.Time-o.zero, 0) // it never runs backwards, nor begins below zero
+	o.pending = told.AppendJSON(o.pending)
 	if len(o.pending) > 1<<20 {
 		o.flushLocked()
+	}
+}
+
+// begin says which moment is zero, and writes what was before it. Later calls do nothing.
+func (o *observer) begin(zero time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.begun {
+		return
+	}
+	o.zero, o.begun = zero, true
+	for i := range o.events {
+		o.write(&o.events[i])
 	}
 }
 
@@ -152,10 +177,13 @@ func (o *observer) quietSince() time.Duration {
 	return o.moved
 }
 
-// recorded is what was kept; nothing is heard any more.
+// recorded is what was kept, its times from zero; nothing is heard any more. It is asked once.
 func (o *observer) recorded() (events []engine.Event, unkept int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for i := range o.events {
+		o.events[i].Time -= o.zero
+	}
 	return o.events, o.unkept
 }
 

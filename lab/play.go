@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,8 +21,8 @@ const (
 )
 
 // play starts both hosts, and goes from moment to moment until the end has come.
-func (r *run) play(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+func (r *run) play(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, r.opts.Timeout)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -36,7 +35,7 @@ func (r *run) play(ctx context.Context) error {
 			r.stopEngine = nil
 			return fmt.Errorf("the box has ended: %w", err)
 		case <-ctx.Done():
-			return r.end(started, errors.Is(context.Cause(ctx), context.Canceled))
+			return r.end(started, parent.Err() != nil)
 		case <-tick.C:
 		}
 		m, err := r.look(false)
@@ -45,7 +44,7 @@ func (r *run) play(ctx context.Context) error {
 		}
 		if !started {
 			if started = r.serverReady(m.sample); started {
-				r.began = r.engine.Since()
+				r.begin()
 				r.start(clientSide)
 			}
 			continue
@@ -54,7 +53,7 @@ func (r *run) play(ctx context.Context) error {
 		if err := r.step(ctx, m); err != nil {
 			return err
 		}
-		if r.decided() {
+		if r.decided(m) {
 			return r.end(true, false)
 		}
 	}
@@ -65,6 +64,13 @@ func (r *run) start(side int) {
 	if a := r.actors[side]; a != nil {
 		a.start(r.actorsCtx)
 	}
+}
+
+// begin makes this moment the one that times count from.
+func (r *run) begin() {
+	r.began = r.engine.Since()
+	r.observer.begin(r.began)
+	r.explain.begin(r.began)
 }
 
 // serverReady tells whether the client may start: the server's script listens, if it
@@ -94,7 +100,7 @@ func (r *run) look(last bool) (*moment, error) {
 	}
 	r.observer.flush() // an error comes back at the end
 	m := &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}
-	m.rest = r.atRest(s)
+	r.repose(m)
 	return m, nil
 }
 
@@ -121,11 +127,22 @@ func (r *run) sample() (*sample, error) {
 	return s, nil
 }
 
-// atRest tells whether nothing will ever happen again: no step is left, everybody
-// is done, or its script waits for the network, no timer will send, the box holds
-// nothing, and no rule has a moment to come.
-func (r *run) atRest(s *sample) bool {
-	if len(r.steps) > 0 || s.ticking || r.engine.Since()-r.observer.quietSince() < restfulness {
+// repose says in how far a moment is the last in which something has happened.
+func (r *run) repose(m *moment) {
+	if !r.quiet(m.sample) {
+		return
+	}
+	m.rest, m.still = true, !m.sample.running
+	if len(r.steps) > 0 && r.steps[0].mayCome(m) {
+		m.rest, m.still = false, false
+	}
+}
+
+// quiet tells whether nothing happens by itself any more: everybody is done, or its
+// script waits for the network, no timer will send, the box holds nothing, and no rule
+// has a moment to come.
+func (r *run) quiet(s *sample) bool {
+	if s.ticking || r.engine.Since()-r.observer.quietSince() < restfulness {
 		return false
 	}
 	for _, a := range r.actors {
@@ -165,8 +182,8 @@ func (r *run) judge(m *moment) {
 }
 
 // decided tells whether nothing is left to wait for.
-func (r *run) decided() bool {
-	if len(r.steps) > 0 || anyOpen(r.judged) {
+func (r *run) decided(m *moment) bool {
+	if len(r.steps) > 0 && !m.rest || anyOpen(r.judged) {
 		return false
 	}
 	for _, a := range r.actors {
@@ -177,13 +194,13 @@ func (r *run) decided() bool {
 	return r.engine.Since()-r.observer.quietSince() > quietness
 }
 
-// end judges what is open for the last time.
+// end judges what is open for the last time. What is undecided at an interruption stays so.
 func (r *run) end(started, interrupted bool) error {
 	r.interrupted = interrupted
 	if !started && !interrupted {
 		r.problem("the server was not ready within %v", r.opts.Timeout)
 	}
-	m, err := r.look(true)
+	m, err := r.look(!interrupted)
 	if err != nil {
 		return err
 	}
@@ -195,41 +212,48 @@ func (r *run) problem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// settle stops the box and says what came of it all.
+// settle stops the box and says what came of it all. An OutputError stands beside the result.
 func (r *run) settle() (*Result, error) {
 	took := r.engine.Since()
 	if err := r.haltEngine(); err != nil {
 		return nil, err
 	}
+	r.observer.begin(r.began) // if the client was never started
+	r.explain.begin(r.began)
 	drops, err := r.engine.RingDrops()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.observer.flush(); err != nil {
-		return nil, fmt.Errorf("write events: %w", err)
-	}
-	if err := r.explain.flush(); err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	if r.capture != nil {
-		c := r.capture
-		r.capture = nil
-		if err := c.Close(); err != nil {
-			return nil, err
-		}
-	}
+	unwritten := outputError(about("events", r.observer.flush()), about("explain", r.explain.flush()), r.closeCapture())
 	res := &Result{
 		File: r.file.Path, Title: r.file.Title, IP: r.ip, Offload: r.hosts[0].dev.Offload(), Seed: r.seed,
 		Workers: r.engine.Workers(), Steering: r.engine.Steering(), asked: r.opts.workers(),
 		Interrupted: r.interrupted, Duration: took - r.began,
 		Rules: reports(r.engine.Report()), Agreement: r.compare.result(r.began),
-		Client: r.told(clientSide), Server: r.told(serverSide),
+		Client: r.told(clientSide), Server: r.told(serverSide), Steps: r.done,
 		Stats: r.engine.Stats(), RingDrops: drops,
-		began: r.began, talked: r.talked, listened: r.poller.listened,
+		talked: r.talked, listened: r.poller.listened,
 	}
 	res.Events, res.UnkeptEvents = r.observer.recorded()
 	r.verdict(res)
-	return res, nil
+	return res, unwritten
+}
+
+// closeCapture finishes the capture, if there is one.
+func (r *run) closeCapture() error {
+	c := r.capture
+	if r.capture = nil; c == nil {
+		return nil
+	}
+	return c.Close()
+}
+
+// about says of an error what it is about; nil stays nil.
+func about(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // reports leaves out the rules that the base path is made of.
@@ -237,7 +261,18 @@ func reports(all []engine.RuleReport) []engine.RuleReport {
 	return slices.DeleteFunc(all, func(rep engine.RuleReport) bool { return isLinkRule(rep.Name) })
 }
 
+// told is what a host has put out and met.
 func (r *run) told(side int) (s Side) {
-	s.Output, s.Errors, s.Exits = r.actors[side].told()
+	lines, errs, exits := r.actors[side].told()
+	s = Side{slices.Clone(lines), slices.Clone(errs), slices.Clone(exits)}
+	for i := range s.Output {
+		s.Output[i].At -= r.began
+	}
+	for i := range s.Errors {
+		s.Errors[i].At -= r.began
+	}
+	for i := range s.Exits {
+		s.Exits[i].At -= r.began
+	}
 	return s
 }

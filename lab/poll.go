@@ -29,6 +29,7 @@ type sample struct {
 
 	// ticking: a timer runs that will have a segment sent, on either host.
 	ticking bool
+	running bool // one runs that ends a state: of TIME_WAIT, or of a FIN_WAIT_2 that nobody owns
 }
 
 // A poller samples two hosts. One goroutine uses it.
@@ -62,7 +63,7 @@ func (p *poller) meet(t tuple) {
 // poll takes a sample, which is good until the next.
 func (p *poller) poll() (*sample, error) {
 	s := &p.last
-	s.ticking = false
+	s.ticking, s.running = false, false
 	for _, ends := range s.conns {
 		*ends = [2]end{}
 	}
@@ -102,6 +103,7 @@ func (p *poller) take(side int, sock *netns.Socket) {
 		return
 	}
 	p.last.ticking = p.last.ticking || sock.Timer != netns.TimerOff && sock.Timer != netns.TimerTimeWait
+	p.last.running = p.last.running || sock.Timer == netns.TimerTimeWait
 	var t tuple
 	t[side], t[1-side] = sock.Local, sock.Remote
 	p.meet(t)

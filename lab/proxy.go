@@ -20,6 +20,14 @@ type Proxy struct {
 // Proxies are those of the file, in order.
 func (f *File) Proxies() []Proxy { return f.proxies }
 
+// Expectations are those of the file in words, in order.
+func (f *File) Expectations() (all []string) {
+	for _, e := range f.expects {
+		all = append(all, e.String())
+	}
+	return all
+}
+
 // readProxy reads one [[proxy]].
 func readProxy(t *tomldoc.Table) (p Proxy) {
 	p.Name, _ = t.Text("name")

@@ -2,12 +2,14 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 )
 
-// A Result is what came of one execution of a File.
+// A Result is what came of one execution of a File. All its times count from the client's
+// start: what was before has a negative one.
 type Result struct {
 	File        string // its path
 	Title       string
@@ -22,6 +24,7 @@ type Result struct {
 
 	Expectations []Expectation
 	Problems     []string // what failed besides: one sentence each
+	Steps        []Step   // that were done
 	Rules        []engine.RuleReport
 	Agreement    Agreement
 	Client       Side
@@ -29,13 +32,13 @@ type Result struct {
 
 	// Events are what the box has done, in order: all connections', up to 262144 of
 	// them. UnkeptEvents were more; Options.Events gets these too.
+	// Their times count from the client's start, too.
 	Events       []engine.Event
 	UnkeptEvents int
 	Stats        engine.Stats
 	RingDrops    uint64 // packets that the kernel lost before the box could read them
 
 	asked    int                // Workers that Options wanted
-	began    time.Duration      // the client's start, on the box's clock
 	talked   *tuple             // the connection that decided an expectation
 	listened [2]map[uint16]bool // all ports there was a listener on, by host
 }
@@ -44,8 +47,26 @@ type Result struct {
 type Expectation struct {
 	Text string
 	OK   bool
+	Open bool          // the run was interrupted before it was decided; it is not OK
 	Why  string        // of a failure; of a success sometimes what met it
 	At   time.Duration // since the client's start: when it came true
+}
+
+// Verdict is "pass", "fail" or "open".
+func (x *Expectation) Verdict() string {
+	switch {
+	case x.OK:
+		return "pass"
+	case x.Open:
+		return "open"
+	}
+	return "fail"
+}
+
+// A Step is one [[step]] that was done.
+type Step struct {
+	Text string // "destroy server"
+	At   time.Duration
 }
 
 // A Side is what one host's script or program put out and met.
@@ -55,12 +76,20 @@ type Side struct {
 	Exits  []Exit
 }
 
-// Verdict is "pass" or "fail".
+// Verdict is "pass", "fail", or "interrupted" where nothing had failed by then.
 func (r *Result) Verdict() string {
-	if r.Pass {
+	switch {
+	case r.Pass:
 		return "pass"
+	case r.Interrupted && !r.hasFailed():
+		return "interrupted"
 	}
 	return "fail"
+}
+
+// hasFailed tells whether anything was not as it should be, be it interrupted or not.
+func (r *Result) hasFailed() bool {
+	return len(r.Problems) > 0 || slices.ContainsFunc(r.Expectations, func(x Expectation) bool { return !x.OK && !x.Open })
 }
 
 // Notices are what differs from what Options asked for, one sentence each. They do not

@@ -47,6 +47,22 @@ func (o Options) workers() int { return max(o.Workers, 1) }
 // ErrNotLab is what Execute returns for a plain rule file.
 var ErrNotLab = errors.New("the file has neither [client] nor [server]: it is a rule file, there is nothing to run")
 
+// An OutputError says that something which Options asked for could not be written whole. The
+// box goes on all the same: beside it Execute returns the result, unless it was known before
+// anything had run.
+type OutputError struct{ Err error }
+
+func (e *OutputError) Error() string { return e.Err.Error() }
+func (e *OutputError) Unwrap() error { return e.Err }
+
+// outputError makes one of errors of which some may be nil; nil if all are.
+func outputError(errs ...error) error {
+	if err := errors.Join(errs...); err != nil {
+		return &OutputError{err}
+	}
+	return nil
+}
+
 // A run is one execution.
 type run struct {
 	file *File
@@ -72,7 +88,8 @@ type run struct {
 	began   time.Duration // on the box's clock
 	judged  []judged
 	steps   []*step // still to come
-	talked  *tuple  // the connection that decided an expectation
+	done    []Step
+	talked  *tuple // the connection that decided an expectation
 
 	interrupted bool
 	problems    []string
@@ -107,7 +124,8 @@ func anyOpen(all []judged) bool {
 // Execute runs a file once. It returns when the experiment is decided, when its time
 // is over, or when ctx ends, and leaves nothing behind: no namespace, device, process
 // or goroutine. A failed expectation is no error. The errors a caller may branch on:
-// ErrNotLab; a *netns.MissingError, this machine cannot do it; a *netns.SysctlError.
+// ErrNotLab; a *netns.MissingError, this machine cannot do it; a *netns.SysctlError; an
+// *OutputError, beside which there may be a result.
 func Execute(ctx context.Context, f *File, opts Options) (*Result, error) {
 	if !f.IsLab() {
 		return nil, fmt.Errorf("%s: %w", f.Path, ErrNotLab)
@@ -189,7 +207,7 @@ func (r *run) open() (err error) {
 	}
 	if r.opts.Capture != "" {
 		if r.capture, err = r.openCapture(); err != nil {
-			return err
+			return outputError(err)
 		}
 		cfg.Tap = r.capture.Packet
 	}
@@ -277,10 +295,7 @@ func (r *run) close() error {
 			err = errors.Join(err, a.place.close())
 		}
 	}
-	if r.capture != nil {
-		err = errors.Join(err, r.capture.Close())
-		r.capture = nil
-	}
+	err = errors.Join(err, r.closeCapture())
 	for i, h := range r.hosts {
 		if h != nil {
 			err = errors.Join(err, h.close())

@@ -19,6 +19,7 @@ func (r *run) step(ctx context.Context, m *moment) error {
 		old = old || s.isDeath()
 		r.steps = r.steps[1:]
 		r.say("lab: " + s.text)
+		r.done = append(r.done, Step{s.text, r.engine.Since() - r.began})
 		if err := r.do(ctx, s); err != nil {
 			return err
 		}
@@ -34,6 +35,18 @@ func (s *step) due(m *moment) bool {
 		return s.want.holds(m.sample)
 	}
 	return m.at >= s.at
+}
+
+// mayCome tells whether a step is to be waited for where nothing happens by itself: its time
+// is known, it is due, or a state may run out of time and bring it about.
+func (s *step) mayCome(m *moment) bool {
+	switch {
+	case s.rule != "":
+		return m.fired(s.rule) > 0
+	case s.want != pair{}:
+		return !m.still || s.want.holds(m.sample)
+	}
+	return true
 }
 
 // isDeath tells whether the step ends processes, and their sockets with them.

@@ -149,7 +149,10 @@ func (p *picture) row(i int) {
 		return
 	}
 	p.text("faint", svgTimes, y+4, "end", fmt.Sprintf("%.3f", r.at.Seconds()))
-	if r.arrow.label != "" {
+	switch {
+	case r.step != "":
+		p.text("step", svgBox, y+4, "middle", stepped(r.step))
+	case r.arrow.label != "":
 		p.segment(i)
 	}
 	p.text("note", svgNotes, y+4, "start", r.note)

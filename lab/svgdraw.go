@@ -35,14 +35,14 @@ var fateClasses = [...]string{
 // style holds for both schemes; the media query changes what depends on the ground.
 const style = `text{white-space:pre;fill:#24292f}
 .bg{fill:#fff}.title{font-size:15px;font-weight:bold}.head{font-weight:bold}
-.faint{fill:#6e7781}.note{fill:#8250df}.pass{fill:#1a7f37}.fail{fill:#cf222e}
+.faint{fill:#6e7781}.note,.step{fill:#8250df}.pass{fill:#1a7f37}.fail{fill:#cf222e}
 .box{stroke:#afb8c1;stroke-dasharray:2 4}
 .seg line{stroke-width:1.4}.seg text{stroke:#fff;stroke-width:3px;paint-order:stroke;fill:#24292f}
 .seg{stroke:#57606a;fill:#57606a}.kept,.late{stroke:#bc6c00;fill:#bc6c00}.wait{stroke-dasharray:6 4}
 .lost,.forged{stroke:#cf222e;fill:#cf222e}.changed,.edited{stroke:#8250df;fill:#8250df}
 .copied{stroke:#0969da;fill:#0969da}.ring{fill:#fff}
 @media (prefers-color-scheme:dark){text,.seg text{fill:#e6edf3}.bg,.ring{fill:#0d1117}.seg text{stroke:#0d1117}
-.faint{fill:#8b949e}.note{fill:#d2a8ff}.pass{fill:#3fb950}.fail{fill:#ff7b72}.box{stroke:#484f58}
+.faint{fill:#8b949e}.note,.step{fill:#d2a8ff}.pass{fill:#3fb950}.fail{fill:#ff7b72}.box{stroke:#484f58}
 .seg{stroke:#9ea7b3;fill:#9ea7b3}.kept,.late{stroke:#e3a13b;fill:#e3a13b}
 .lost,.forged{stroke:#ff7b72;fill:#ff7b72}.changed,.edited{stroke:#d2a8ff;fill:#d2a8ff}.copied{stroke:#79c0ff;fill:#79c0ff}}
 `

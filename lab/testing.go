@@ -51,10 +51,12 @@ func runOnce(t testing.TB, f *File, o Options) {
 	if missing, ok := errors.AsType[*netns.MissingError](err); ok && os.Getenv("TCPMANGLE_REQUIRE_TUN") != "1" {
 		t.Skipf("labs need %v; %s", missing, missing.Hint)
 	}
-	if err != nil {
+	switch {
+	case res == nil:
 		t.Fatal(err)
-	}
-	if res.Pass {
+	case err != nil:
+		t.Error(err)
+	case res.Pass:
 		return
 	}
 	var text strings.Builder

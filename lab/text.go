@@ -14,7 +14,18 @@ import (
 // expectations were about, each expectation with PASS or FAIL, what failed besides,
 // the rules with their counts, and the agreement.
 func (r *Result) WriteText(w io.Writer, color bool) error {
-	t := text{color: color}
+	return r.WriteTerminal(w, Terminal{Color: color})
+}
+
+// A Terminal is where a text is shown.
+type Terminal struct {
+	Color   bool
+	Columns int // how wide it is; 0: as wide as need be
+}
+
+// WriteTerminal is WriteText with a ladder that fits the terminal, or else says that it does not.
+func (r *Result) WriteTerminal(w io.Writer, on Terminal) error {
+	t := text{Terminal: on}
 	t.line("%s", r.heading())
 	t.line("")
 	t.ladders(r)
@@ -26,7 +37,7 @@ func (r *Result) WriteText(w io.Writer, color bool) error {
 // A text is what WriteText gathers.
 type text struct {
 	strings.Builder
-	color bool
+	Terminal
 }
 
 // The colours of a terminal.
@@ -42,7 +53,7 @@ func (t *text) line(format string, args ...any) { fmt.Fprintf(t, format+"\n", ar
 
 // in is a text in a colour, where colours are wanted.
 func (t *text) in(color, s string) string {
-	if !t.color || s == "" {
+	if !t.Color || color == "" || s == "" {
 		return s
 	}
 	return color + s + plain
@@ -75,12 +86,19 @@ func (t *text) ladders(r *Result) {
 		return
 	}
 	shown := r.shown(tuples)
+	rows := r.ladderOf(shown).shown()
+	on, need := sheetFor(rows, t.Columns)
 	left, right := "client "+shown[0].String(), "server "+shown[1].String()
-	t.line("%22s  %-*s%s", "", arrowWidth+2-len(right), left, right)
-	for _, line := range r.ladderOf(shown).lines() {
+	t.line("%*s  %-*s%s", on.times+on.gap+11, "", max(on.arrow+2-len(right), len(left)+2), left, right)
+	for _, row := range rows {
+		line := row.line(on)
 		t.line("%s", t.in(rowColor(line), line))
 	}
 	t.aside(r, tuples, shown)
+	if t.Columns > 0 && need > t.Columns {
+		t.line("notice: the ladder needs %d columns, this terminal has %d; --svg FILE draws it", need, t.Columns)
+		t.line("")
+	}
 }
 
 // aside tells what is not drawn.
@@ -171,11 +189,15 @@ func tupleOf(e *engine.Event, client netip.Addr) tuple {
 
 func (t *text) expectations(r *Result) {
 	for _, x := range r.Expectations {
-		if x.OK {
+		switch {
+		case x.OK:
 			t.line("%s  %s  (at %s)", t.in(green, "PASS"), x.Text, since(x.At))
 			continue
+		case x.Open:
+			t.line("%s  %s", t.in(yellow, "OPEN"), x.Text)
+		default:
+			t.line("%s  %s", t.in(red, "FAIL"), x.Text)
 		}
-		t.line("%s  %s", t.in(red, "FAIL"), x.Text)
 		if x.Why != "" {
 			t.line("      %s", x.Why)
 		}
@@ -184,7 +206,7 @@ func (t *text) expectations(r *Result) {
 		t.line("%s  %s", t.in(red, "FAIL"), p)
 	}
 	if r.Interrupted {
-		t.line("%s  interrupted", t.in(red, "FAIL"))
+		t.line("interrupted: what is OPEN was not decided by then")
 	}
 	t.line("")
 }
@@ -224,10 +246,7 @@ func (t *text) summary(r *Result) {
 	if r.Offload {
 		offload = "on"
 	}
-	color := red
-	if r.Pass {
-		color = green
-	}
+	color := map[string]string{"pass": green, "fail": red, "interrupted": yellow}[r.Verdict()]
 	t.line("%s  %s in %s (IPv%d, offload %s%s, seed %d, ring drops %d)",
 		t.in(color, strings.ToUpper(r.Verdict())), r.File, ms(r.Duration), r.IP, offload, r.crew(), r.Seed, r.RingDrops)
 	for _, n := range r.Notices() {

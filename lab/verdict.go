@@ -10,6 +10,7 @@ import (
 func (r *run) verdict(res *Result) {
 	res.Pass = !r.interrupted
 	for _, j := range r.judged {
+		j.Open = r.interrupted && j.ruling < pass
 		res.Expectations = append(res.Expectations, j.Expectation)
 		res.Pass = res.Pass && j.OK
 	}

@@ -69,7 +69,7 @@ func runBench(cmd *cobra.Command, cfg bench.Config, asJSON bool) error {
 	progress.clear()
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitFailed} // interrupted, which has been said
+		return interruption(ctx) // which has been said
 	case err != nil:
 		return err
 	case asJSON:

@@ -183,16 +183,9 @@ func TestREADMEIsWhole(t *testing.T) {
 	}
 }
 
-// The tables of the README name each example once.
-func TestExamplesInREADME(t *testing.T) {
-	named := map[string]int{}
-	rows := regexp.MustCompile(`(?m)^\|.*$`).FindAllString(pages(t)[filepath.Join(project, "README.md")], -1)
-	for _, m := range regexp.MustCompile(`\[([^\]]*)\]\((examples/rules/[^)]*)\)`).FindAllStringSubmatch(strings.Join(rows, "\n"), -1) {
-		named[m[2]]++
-		if m[2] != "examples/rules/"+m[1]+".toml" {
-			t.Errorf("[%s] leads to %s", m[1], m[2])
-		}
-	}
+// The tables of the examples' page name each of them once.
+func TestExamplesInTheirPage(t *testing.T) {
+	named := namedIn(t, "examples/README.md")
 	for _, file := range examples(t) {
 		name := "examples/rules/" + filepath.Base(file)
 		if named[name] != 1 {
@@ -203,6 +196,35 @@ func TestExamplesInREADME(t *testing.T) {
 	for name := range named {
 		t.Errorf("%s is named, and not there", name)
 	}
+}
+
+// The README shows a few of them.
+func TestExamplesInREADME(t *testing.T) {
+	named := namedIn(t, "README.md")
+	if len(named) < 4 || len(named) > 8 {
+		t.Errorf("the README's tables name %d examples, want about six", len(named))
+	}
+	for name, n := range named {
+		if _, err := os.Stat(filepath.Join(project, name)); err != nil || n != 1 {
+			t.Errorf("%s is named %d times: %v", name, n, err)
+		}
+	}
+}
+
+// namedIn counts how often the tables of a page name each example, by its path. A link is
+// called as its file is.
+func namedIn(t *testing.T, page string) map[string]int {
+	t.Helper()
+	named := map[string]int{}
+	rows := regexp.MustCompile(`(?m)^\|.*$`).FindAllString(pages(t)[filepath.Join(project, page)], -1)
+	for _, m := range regexp.MustCompile(`\[([^\]]*)\]\(((?:examples/)?rules/[^)]*)\)`).FindAllStringSubmatch(strings.Join(rows, "\n"), -1) {
+		path := filepath.Join(filepath.Dir(page), m[2])
+		named[path]++
+		if path != "examples/rules/"+m[1]+".toml" {
+			t.Errorf("%s: [%s] leads to %s", page, m[1], m[2])
+		}
+	}
+	return named
 }
 
 func examples(t *testing.T) []string {

@@ -84,7 +84,7 @@ func TestExecStatus(t *testing.T) {
 		{"its own before ours", []string{"-f", rules}, []string{"sh", "-c", "exit 3"}, 3, "FAIL  exit client: 0\n      it ended with 3 at "},
 		{"ours", []string{"-f", rules, "--linger", "0s"}, []string{"true"}, 1,
 			"FAIL  rule first-syn fired 1\n      it fired 0 times\nFAIL  client TIME_WAIT\n      at "},
-		{"never fired", []string{"-f", rules, "--linger", "0s"}, []string{"true"}, 1, "FAIL  rule first-syn never fired\n"},
+		{"never fired", []string{"-f", rules, "--linger", "0s"}, []string{"true"}, 1, "FAIL  rule \"first-syn\" never fired; "},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			o := finishOn(t, host, executing(t, row.flags, row.argv...))

@@ -45,6 +45,8 @@ type batch struct {
 	runs     int            // planned
 	results  []*lab.Result
 	failed   int
+	stopped  int   // interrupted before anything had failed
+	lost     error // what could not be written
 }
 
 // open opens what is written at the end: what cannot be written is told now.
@@ -69,31 +71,51 @@ func (b *batch) run(r labRun) error {
 	if err != nil {
 		return err
 	}
-	b.results = append(b.results, result)
-	if !result.Pass {
-		b.failed++
-	}
-	if err := b.draw(result); err != nil {
-		return fmt.Errorf("svg: %w", err)
-	}
+	b.count(result)
+	b.lose(b.draw(result), "svg")
 	if b.json {
 		return nil
 	}
 	return b.print(result)
 }
 
+// count enters a result into the sums.
+func (b *batch) count(r *lab.Result) {
+	b.results = append(b.results, r)
+	switch r.Verdict() {
+	case "fail":
+		b.failed++
+	case "interrupted":
+		b.stopped++
+	}
+}
+
+// lose keeps why something could not be written, for the end: what has run is told first.
+func (b *batch) lose(err error, what string) {
+	if err != nil {
+		b.lost = errors.Join(b.lost, fmt.Errorf("%s: %w", what, err))
+	}
+}
+
 // execute is the run itself, with its events in their file.
-func (b *batch) execute(r labRun) (result *lab.Result, err error) {
+func (b *batch) execute(r labRun) (*lab.Result, error) {
 	opts := b.options(r)
 	if b.events != "" {
-		events, openErr := b.create(b.events)
-		if openErr != nil {
-			return nil, fmt.Errorf("events: %w", openErr)
+		events, err := b.create(b.events)
+		if err != nil {
+			return nil, fmt.Errorf("events: %w", err)
 		}
-		defer func() { err = errors.Join(err, events.Close()) }()
+		defer func() { b.lose(events.Close(), "events") }()
 		opts.Events = events
 	}
-	if result, err = lab.Execute(b.ctx, r.file, opts); err != nil {
+	result, err := lab.Execute(b.ctx, r.file, opts)
+	_, unwritten := errors.AsType[*lab.OutputError](err)
+	switch {
+	case unwritten && result == nil:
+		return nil, fmt.Errorf("%s: %w", r.file.Path, err)
+	case unwritten:
+		b.lose(err, r.file.Path)
+	case err != nil:
 		return nil, &machineError{fmt.Errorf("%s: %w", r.file.Path, err)}
 	}
 	return result, nil
@@ -136,30 +158,41 @@ func (b *batch) print(r *lab.Result) error {
 		_, err := fmt.Fprintf(b.out, "PASS %s (IPv%d, %.1fs)\n", r.File, r.IP, r.Duration.Seconds())
 		return err
 	}
-	return r.WriteText(b.out, isTerminal(b.out))
+	return r.WriteTerminal(b.out, terminalOf(b.out))
 }
 
 func (b *batch) over() bool { return b.ctx.Err() != nil || b.repeat > 1 && b.failed > 0 }
 
-// finish writes what is about all runs.
+// finish writes what is about all runs. An interruption is told by the status whatever else
+// has happened, since the rest is unknown.
 func (b *batch) finish() error {
 	if b.report != nil {
-		if err := errors.Join(lab.WriteJUnit(b.report, b.results), b.report.Close()); err != nil {
-			return fmt.Errorf("junit: %w", err)
-		}
+		b.lose(errors.Join(lab.WriteJUnit(b.report, b.results), b.report.Close()), "junit")
+	}
+	if b.json {
+		b.lose(b.writeJSON(), "json")
+	} else if b.runs > 1 {
+		fmt.Fprintln(b.out, b.sums())
 	}
 	switch {
-	case b.json:
-		if err := b.writeJSON(); err != nil {
-			return err
-		}
-	case len(b.results) > 1:
-		fmt.Fprintf(b.out, "%d passed, %d failed\n", len(b.results)-b.failed, b.failed)
+	case b.ctx.Err() != nil:
+		return errors.Join(interruption(b.ctx), b.lost)
+	case b.failed > 0:
+		return errors.Join(errFailed, b.lost)
 	}
-	if b.failed > 0 {
-		return errFailed
+	return b.lost
+}
+
+// sums is how many runs came to which end.
+func (b *batch) sums() string {
+	text := fmt.Sprintf("%d passed, %d failed", len(b.results)-b.failed-b.stopped, b.failed)
+	if b.stopped > 0 {
+		text += fmt.Sprintf(", %d interrupted", b.stopped)
 	}
-	return nil
+	if left := b.runs - len(b.results); left > 0 {
+		text += fmt.Sprintf(", %d not run", left)
+	}
+	return text
 }
 
 // writeJSON writes one object for one run, an array for several.

@@ -102,6 +102,7 @@ type labReport struct {
 		At                 float64
 	}
 	Problems []string
+	Steps    []any
 	Rules    []struct {
 		Name              string
 		Fired             int

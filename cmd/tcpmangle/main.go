@@ -31,33 +31,45 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 		}
 	}()
 	root := newRoot()
+	out := &output{Writer: stdout}
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
-	return explain(stderr, root.Execute())
+	return explain(stderr, out.also(root.Execute()))
 }
 
 // interruptible is a context that ends with the first Ctrl-C, for commands that
 // have something to clean up; the second one ends the process at once.
 func interruptible(stderr io.Writer) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		if _, ok := <-signals; !ok {
+		sig, ok := <-signals
+		if !ok {
 			return
 		}
 		fmt.Fprintln(stderr, "tcpmangle: interrupted, cleaning up; once more ends at once")
-		cancel()
-		if _, ok := <-signals; ok {
-			os.Exit(exitFailed)
+		cancel(killedBy(sig))
+		if sig, ok := <-signals; ok {
+			os.Exit(killedBy(sig).status)
 		}
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
 		close(signals)
-		cancel()
+		cancel(nil)
 	}
+}
+
+// interruption is the end of a command whose interruptible context has ended.
+func interruption(ctx context.Context) error { return context.Cause(ctx) }
+
+// killedBy is the exit status that a shell gives to a process which a signal has ended, as it
+// ends the commands that do not catch it: 130 for Ctrl-C.
+func killedBy(sig os.Signal) *exitError {
+	number, _ := sig.(syscall.Signal)
+	return &exitError{128 + int(number)}
 }
 
 func newRoot() *cobra.Command {

@@ -148,6 +148,6 @@ func TestLabWithoutRootFails(t *testing.T) {
 func TestInterruptWithoutRoot(t *testing.T) {
 	o := interruptOnce(t, nobodysLab(t, "long.toml", "-v"))
 	needUserNS(t, o)
-	o.wants(t, 1)
+	o.wants(t, 130)
 	wantInterrupted(t, o)
 }

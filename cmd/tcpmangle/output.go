@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/lab"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
@@ -153,9 +156,14 @@ func writeRules(w io.Writer, reports []engine.RuleReport) {
 		if r.Fired > 0 {
 			fmt.Fprintf(w, "rule %q fired %s\n", r.Name, times(r.Fired))
 		} else {
-			fmt.Fprintf(w, "rule %q never fired; %s\n", r.Name, r.WhyNot)
+			fmt.Fprintln(w, neverFiredText(r))
 		}
 	}
+}
+
+// neverFiredText says of a rule that it has not fired, and why.
+func neverFiredText(r engine.RuleReport) string {
+	return fmt.Sprintf("rule %q never fired; %s", r.Name, r.WhyNot)
 }
 
 func times(n uint64) string {
@@ -175,12 +183,59 @@ func neverFired(reports []engine.RuleReport) bool {
 	return false
 }
 
+// An output is where a command's standard output goes. It keeps the first error, so that nobody
+// has to look at each line, and takes nothing after it.
+type output struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+// Write writes on, and notes what went wrong.
+func (o *output) Write(b []byte) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		n, o.err = o.Writer.Write(b)
+	}
+	return n, o.err
+}
+
+// also is err, and what went wrong here if err does not know of it.
+func (o *output) also(err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil || errors.Is(err, o.err) {
+		return err
+	}
+	return errors.Join(err, o.err)
+}
+
+// bare is the file that a command's output goes to, for a process that shall write there too.
+func bare(w io.Writer) io.Writer {
+	if o, ok := w.(*output); ok {
+		return o.Writer
+	}
+	return w
+}
+
 // isTerminal tells whether somebody looks at what is written.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := bare(w).(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+}
+
+// terminalOf is what there is to know of the terminal, if w is one.
+func terminalOf(w io.Writer) lab.Terminal {
+	on := lab.Terminal{Color: isTerminal(w)}
+	if f, ok := bare(w).(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+			on.Columns = int(size.Col)
+		}
+	}
+	return on
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -59,7 +60,7 @@ func TestEvents(t *testing.T) {
 // against what testdata/faults.toml asks for.
 func checkEvents(t *testing.T, text string) {
 	t.Helper()
-	verdicts, types, last := map[string]int{}, map[string]bool{}, 0.0
+	verdicts, types, last := map[string]int{}, map[string]bool{}, math.Inf(-1)
 	for line := range strings.Lines(text) {
 		var e struct {
 			T             float64

@@ -24,7 +24,8 @@ func replayCommand() *cobra.Command {
 just sent them, and says what the rules would have done. It needs no privilege.
 
 With one interface, the sender of a connection's first SYN stands on the client's side. With
-two, hosts stand where their segments are seen first.`,
+two, hosts stand where their segments are seen first. Of a capture that is cut, all that is whole
+is replayed, and standard error says so.`,
 		Example: "  tcpmangle replay -f lose-fin.toml trouble.pcapng -w what-if.pcapng",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -71,6 +72,10 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs, w
 	if err := events.close(err); err != nil { // before the report: both may go to standard output
 		return err
 	}
+	if report.Cut {
+		complain(cmd.ErrOrStderr(), fmt.Errorf("%s ends within a packet: %s are whole, what came after is missing",
+			in, count(report.Packets+report.Delivered+report.Skipped, "packet")), "")
+	}
 	if o.json {
 		err = writeReplayJSON(cmd.OutOrStdout(), in, seed, report)
 	} else {
@@ -109,9 +114,10 @@ func writeReplayJSON(w io.Writer, in string, seed uint64, r *replay.Report) erro
 		Delivered int               `json:"delivered"`
 		Truncated int               `json:"truncated"`
 		Skipped   int               `json:"skipped"`
+		Cut       bool              `json:"cut"`
 		Seconds   float64           `json:"seconds"`
 		Segments  uint64            `json:"segments"`
 		Verdicts  map[string]uint64 `json:"verdicts"`
 		Rules     []ruleJSON        `json:"rules"`
-	}{in, seed, r.Packets, r.Delivered, r.Truncated, r.Skipped, r.Span.Seconds(), r.Stats.Segments, verdicts(r.Stats), rulesJSON(r.Rules)})
+	}{in, seed, r.Packets, r.Delivered, r.Truncated, r.Skipped, r.Cut, r.Span.Seconds(), r.Stats.Segments, verdicts(r.Stats), rulesJSON(r.Rules)})
 }

@@ -137,6 +137,37 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// Of a capture that is cut within a packet, what is whole is replayed, and that is said.
+func TestReplayOfACutCapture(t *testing.T) {
+	t.Parallel()
+	dir := trouble(t)
+	whole, err := os.ReadFile(filepath.Join(dir, "trouble.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, "replay", "-f", "lose-fin.toml", "cut.pcapng")
+	cmd.Dir = dir
+	write := func(length int) {
+		if err := os.WriteFile(filepath.Join(dir, "cut.pcapng"), whole[:length], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(len(whole) - 9) // the last of seven packets lacks its end
+	o := finish(t, cmd)
+	o.wants(t, 0)
+	if want := "tcpmangle: cut.pcapng ends within a packet: 6 packets are whole, what came after is missing\n"; o.stderr != want {
+		t.Errorf("got %q, want %q", o.stderr, want)
+	}
+	has(t, "report", o.stdout, "cut.pcapng: 6 packets in 50ms", "rule \"lose-fin\" fired once")
+
+	cmd = command(t, "replay", "-f", "lose-fin.toml", "cut.pcapng")
+	cmd.Dir = dir
+	write(20) // not even the head is whole
+	o = finish(t, cmd)
+	o.wants(t, 2)
+	has(t, "standard error", o.stderr, "cut.pcapng: capture: unexpected EOF")
+}
+
 // -w and --pcap write the same: the lost FIN is on its sender's side only.
 func TestReplayWrites(t *testing.T) {
 	for _, flag := range []string{"-w", "--write", "--pcap"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -82,13 +83,15 @@ type box struct {
 	served  []chan error
 }
 
-// start sets a box going between two devices. Its end is settle.
-func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device) (b *box, err error) {
+// start sets a box going between two devices. Its end is halt. What it has to say meanwhile
+// goes to stderr.
+func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device, stderr io.Writer) (b *box, err error) {
 	b = &box{flags: f, files: files, log: zap.NewNop(), done: make(chan error, 1)}
 	if f.debug {
 		b.log, _ = zap.NewDevelopment()
 	}
-	if b.events, err = f.openSteady(); err != nil {
+	stopped := func(err error) { complain(stderr, fmt.Errorf("%w; it has stopped, all else goes on", err), "") }
+	if b.events, err = f.openSteady(stopped); err != nil {
 		return nil, err
 	}
 	cfg := engine.Config{
@@ -100,7 +103,8 @@ func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device) (b *box, er
 	}
 	if f.pcap != "" {
 		comment := fmt.Sprintf("seed %d", cfg.Seed)
-		if b.capture, err = capture.Create(f.pcap, capture.Options{Comment: comment}, "client-side", "server-side"); err != nil {
+		opts := capture.Options{Comment: comment, OnError: stopped}
+		if b.capture, err = capture.Create(f.pcap, opts, "client-side", "server-side"); err != nil {
 			return nil, b.events.close(err)
 		}
 		cfg.Tap = b.capture.Packet
@@ -115,16 +119,21 @@ func (f *boxFlags) start(files *ruleFiles, devices [2]tunnel.Device) (b *box, er
 	return b, nil
 }
 
-// control makes the server that reloads and answers calls; load reads the files again.
-func (b *box) control(load func() (*rules.Set, error)) {
-	b.server = control.New(control.Config{
-		Engine: b.engine, Book: b.book, Load: load, Version: version, Token: os.Getenv(client.EnvToken), Log: b.log,
-	})
+// control makes the server that reloads and answers calls. in takes other rules, reloaded is told of them.
+func (b *box) control(in *intake, reloaded func()) {
+	cfg := control.Config{
+		Engine: b.engine, Book: b.book, Read: in.read, OnReload: reloaded,
+		Version: version, Token: os.Getenv(client.EnvToken), Log: b.log,
+	}
+	if len(in.paths) > 0 {
+		cfg.Load = in.again
+	}
+	b.server = control.New(cfg)
 }
 
 // listen answers calls of the API at an address.
 func (b *box) listen(address string) error {
-	l, err := control.Listen(address)
+	l, err := b.server.Listen(address)
 	if err != nil {
 		return &usageError{fmt.Errorf("api: %w", err), "--api ADDRESS for another place, --api off for none"}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,18 +13,20 @@ const flushEvery = time.Second
 
 // A steadyFile is an events file that is never far behind, for a box that runs for long.
 type steadyFile struct {
-	mu   sync.Mutex // of the worker that records and of the clock that flushes
+	tell func(error) // hears that the file has stopped, once
+	mu   sync.Mutex  // of the worker that records and of the clock that flushes
 	file *eventFile
 	stop chan struct{}
 }
 
-// openSteady opens the events file, if one was asked for.
-func (o *outputs) openSteady() (*steadyFile, error) {
+// openSteady opens the events file, if one was asked for. tell hears when it cannot be written
+// any more.
+func (o *outputs) openSteady(tell func(error)) (*steadyFile, error) {
 	file, err := o.open()
 	if err != nil {
 		return nil, err
 	}
-	s := &steadyFile{file: file, stop: make(chan struct{})}
+	s := &steadyFile{tell: tell, file: file, stop: make(chan struct{})}
 	if file.w != nil {
 		go s.flushing()
 	}
@@ -39,12 +42,20 @@ func (s *steadyFile) flushing() {
 			return
 		case <-tick.C:
 		}
-		s.mu.Lock()
-		if s.file.err == nil {
-			s.file.err = s.file.w.Flush()
+		if err := s.flush(); err != nil {
+			s.tell(fmt.Errorf("events: %w", err))
+			return
 		}
-		s.mu.Unlock()
 	}
+}
+
+func (s *steadyFile) flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file.err == nil {
+		s.file.err = s.file.w.Flush()
+	}
+	return s.file.err
 }
 
 func (s *steadyFile) record(e *engine.Event) {

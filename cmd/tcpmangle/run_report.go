@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
@@ -56,7 +57,7 @@ func (r *boxReport) write(w io.Writer, asJSON bool) error {
 	for _, p := range r.problems {
 		fmt.Fprintf(w, "FAIL  %s\n", p)
 	}
-	writeRules(w, r.rules)
+	writeRules(w, r.others())
 	for _, line := range verdictLines(r.stats) {
 		fmt.Fprintln(w, line)
 	}
@@ -65,6 +66,13 @@ func (r *boxReport) write(w io.Writer, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(w, "seed %d\n", r.seed)
 	return err
+}
+
+// others are the rules that no problem is about.
+func (r *boxReport) others() []engine.RuleReport {
+	return slices.DeleteFunc(slices.Clone(r.rules), func(rule engine.RuleReport) bool {
+		return slices.Contains(r.problems, neverFiredText(rule))
+	})
 }
 
 type expectationJSON struct {

@@ -115,7 +115,8 @@ func newSource(r io.Reader) (source, error) {
 
 // Next returns the next IP packet, and io.EOF after the last. Frames of other
 // protocols (ARP, say) are passed over and counted. An unknown link type is an
-// error that names it, a broken file one too; after an error there is no way on.
+// error that names it, a broken file one too; after an error there is no way on. Where
+// the file ends within a packet that is io.ErrUnexpectedEOF: those before it are whole.
 func (r *Reader) Next() (Packet, error) {
 	for {
 		f, err := r.src.next()

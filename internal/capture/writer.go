@@ -30,6 +30,10 @@ type Options struct {
 	Start       time.Time // the moment that Packet's times count from; zero is now
 	Application string    // who wrote it; empty is "tcpmangle"
 	Comment     string    // about the whole capture, the seed for example
+
+	// OnError hears of the first error of writing, when it happens; what comes after it is
+	// lost. The writing goroutine calls it, once. nil: nobody wants to.
+	OnError func(error)
 }
 
 // A Writer writes a pcapng capture of IP packets (link type RAW, nanoseconds).
@@ -41,6 +45,7 @@ type Writer struct {
 	start time.Time
 	ng    *pcapgo.NgWriter
 	file  io.Closer // what Create opened, else nil
+	tell  func(error)
 	queue chan *record
 	free  chan *record // written ones, to be filled again
 	done  chan struct{}
@@ -87,6 +92,7 @@ func New(w io.Writer, opts Options, interfaces ...string) (*Writer, error) {
 	}
 	c := &Writer{
 		start: opts.Start,
+		tell:  opts.OnError,
 		ng:    ng,
 		queue: make(chan *record, queueLen),
 		free:  make(chan *record, queueLen),
@@ -162,6 +168,9 @@ func (w *Writer) run() {
 	for r := range w.queue {
 		if w.err.Load() == nil {
 			w.fail(w.write(r))
+			if err := w.Err(); err != nil && w.tell != nil {
+				w.tell(err)
+			}
 		}
 		w.put(r)
 	}

@@ -212,15 +212,22 @@ func (f *full) Write(b []byte) (int, error) {
 }
 
 func TestFirstErrorIsKept(t *testing.T) {
-	w, err := New(&full{room: 2000}, Options{}, "a")
+	told := make(chan error, 2)
+	w, err := New(&full{room: 2000}, Options{OnError: func(err error) { told <- err }}, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 10 * queueLen { // nobody is held up by it
 		w.Packet(0, 0, ipv4(1400), "")
 	}
+	if err := <-told; !errors.Is(err, errFull) { // before the end
+		t.Errorf("told of %v", err)
+	}
 	if err := w.Close(); !errors.Is(err, errFull) || !errors.Is(w.Err(), errFull) {
 		t.Errorf("Close: got %v, Err: %v; want the disk's", err, w.Err())
+	}
+	if len(told) > 0 {
+		t.Errorf("told again, of %v", <-told)
 	}
 }
 

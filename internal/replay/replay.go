@@ -10,6 +10,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -40,7 +41,10 @@ type Report struct {
 	Delivered int // passed over: seen before, on the other interface
 	Truncated int // captured shorter than they were: they pass as what they are not
 	Skipped   int // frames that hold no IP packet
-	Span      time.Duration
+	// Cut: the file ends within a packet. Those before it were played, what came after is
+	// missing.
+	Cut  bool
+	Span time.Duration
 }
 
 // Run plays the capture in the file in.
@@ -98,14 +102,26 @@ type player struct {
 }
 
 func (p *player) play(reader *capture.Reader) error {
-	for packet, err := range reader.Packets() {
-		if err != nil {
-			return err
-		}
-		p.take(&packet)
+	var err error
+	if p.report.Cut, err = each(reader, p.take); err != nil {
+		return err
 	}
 	p.finish()
 	return nil
+}
+
+// each calls do with each whole packet of a capture; cut tells that it ends within one.
+func each(reader *capture.Reader, do func(*capture.Packet)) (cut bool, err error) {
+	for packet, err := range reader.Packets() {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		do(&packet)
+	}
+	return false, nil
 }
 
 // take hands one packet to the box, at its time. Captures of several threads

@@ -33,14 +33,14 @@ func survey(in string) (*sides, error) {
 
 func (s *sides) read(reader *capture.Reader) error {
 	names := map[int]string{}
-	for packet, err := range reader.Packets() {
-		if err != nil {
-			return err
-		}
+	_, err := each(reader, func(packet *capture.Packet) {
 		if s.start.IsZero() || packet.Time.Before(s.start) {
 			s.start = packet.Time
 		}
 		names[packet.Interface] = packet.InterfaceName
+	})
+	if err != nil {
+		return err
 	}
 	return s.order(names)
 }
