@@ -26,13 +26,32 @@ func DefaultAddress() string {
 	switch {
 	case folder != "":
 	case os.Geteuid() == 0:
-		folder = "/run"
+		folder = systemFolder
 	case os.Getenv("XDG_RUNTIME_DIR") != "":
 		folder = os.Getenv("XDG_RUNTIME_DIR")
 	default:
 		return filepath.Join(os.TempDir(), fmt.Sprintf("tcpmangle-%d.sock", os.Geteuid()))
 	}
 	return filepath.Join(folder, socketName)
+}
+
+// systemFolder is where sockets of the system are; a test has another one.
+var systemFolder = "/run"
+
+// instanceAddress is where a call looks for an instance if nobody has said where: at DefaultAddress, or, where
+// no socket is, at that of the systemd unit, which has a folder of its own.
+func instanceAddress() string {
+	address := DefaultAddress()
+	unit := filepath.Join(systemFolder, "tcpmangle", socketName)
+	if !exists(address) && exists(unit) {
+		return unit
+	}
+	return address
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // SplitAddress reads an address of the API: a path or unix:PATH is a unix

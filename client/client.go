@@ -23,10 +23,10 @@ type Client struct {
 }
 
 // New makes a client of the instance that listens at an address (see SplitAddress);
-// an empty one is $TCPMANGLE_API, or else DefaultAddress. The token for an instance that wants
-// one is $TCPMANGLE_TOKEN. Nothing is sent yet.
+// an empty one is $TCPMANGLE_API, or else DefaultAddress, or else, if there is no socket, that of the
+// systemd unit. The token for an instance that wants one is $TCPMANGLE_TOKEN. Nothing is sent yet.
 func New(address string) (*Client, error) {
-	address = cmp.Or(address, os.Getenv(EnvAddress), DefaultAddress())
+	address = cmp.Or(address, os.Getenv(EnvAddress), instanceAddress())
 	network, where, err := SplitAddress(address)
 	if err != nil {
 		return nil, err
@@ -58,13 +58,17 @@ func (c *Client) Address() string { return c.address }
 // Close gives back idle connections to the instance.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// NotRunning is the error of a call that has reached no instance.
+// NotRunning is the error of a call that has reached no instance, or one that has ended
+// before it answered.
 type NotRunning struct {
 	Address string
 	Err     error
 }
 
 func (e *NotRunning) Error() string {
+	if hasEnded(e.Err) {
+		return fmt.Sprintf("the instance of tcpmangle at %s has ended before it answered", e.Address)
+	}
 	return fmt.Sprintf("no instance of tcpmangle answers at %s: %v", e.Address, e.Err)
 }
 

@@ -1,10 +1,14 @@
 package client
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +50,87 @@ func TestDefaultAddress(t *testing.T) {
 	}
 	if got := DefaultAddress(); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Who calls without an address finds the systemd unit's instance, unless there is one of his own.
+func TestInstanceAddress(t *testing.T) {
+	folder := t.TempDir()
+	systemFolder = folder
+	t.Cleanup(func() { systemFolder = "/run" })
+	t.Setenv("RUNTIME_DIRECTORY", "")
+	t.Setenv("XDG_RUNTIME_DIR", folder)
+	t.Setenv(EnvAddress, "")
+	own, unit := folder+"/tcpmangle.sock", folder+"/tcpmangle/tcpmangle.sock"
+	finds := func(want string) {
+		t.Helper()
+		if c, err := New(""); err != nil || c.Address() != want {
+			t.Errorf("%+v, %v; want %s", c, err, want)
+		}
+	}
+	finds(own)
+	if err := errors.Join(os.Mkdir(folder+"/tcpmangle", 0o755), os.WriteFile(unit, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	finds(unit)
+	if err := os.WriteFile(own, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	finds(own)
+}
+
+// However an instance ends, that is the end of a stream of events, and not an error; what is no event is one.
+func TestEventsEnd(t *testing.T) {
+	const line = `{"t":1,"type":"open","conn":1}` + "\n"
+	for name, row := range map[string]struct {
+		answer func(net.Conn)
+		seen   int
+		failed bool
+	}{
+		"in order":            {func(c net.Conn) { fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", len(line), line) }, 1, false},
+		"killed":              {func(c net.Conn) { fmt.Fprintf(c, "%x\r\n%s\r\n", len(line), line) }, 1, false},
+		"killed in an event":  {func(c net.Conn) { fmt.Fprintf(c, "%x\r\n%s", len(line), line[:9]) }, 0, false},
+		"killed with a reset": {func(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }, 0, false},
+		"of another server":   {func(c net.Conn) { fmt.Fprint(c, "7\r\n<html>\n\r\n") }, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			heads := make(chan struct{})
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				http.ReadRequest(bufio.NewReader(conn))
+				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+				<-heads // a reset would overtake it
+				row.answer(conn)
+			}()
+			c, err := New(l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			events, err := c.Events(t.Context(), EventFilter{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(heads)
+			seen, failed := 0, false
+			for _, err := range events {
+				if failed = err != nil; !failed {
+					seen++
+				}
+			}
+			if seen != row.seen || failed != row.failed {
+				t.Errorf("%d events, an error: %v", seen, failed)
+			}
+		})
 	}
 }
 

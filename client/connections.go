@@ -21,8 +21,9 @@ type Connection struct {
 	Age         Duration       `json:"age"`       // since its first segment
 	Idle        Duration       `json:"idle"`      // since an endpoint has last sent one
 	Bytes       Bytes          `json:"bytes"`
-	Lost        []string       `json:"lost"` // whose segments a black hole takes: client, server
-	Held        int            `json:"held"` // segments that are held
+	Lost        []string       `json:"lost"`      // whose segments a black hole takes: client, server
+	Forgotten   bool           `json:"forgotten"` // the box was made to forget it, as a NAT does
+	Held        int            `json:"held"`      // segments that are held
 	Tags        []string       `json:"tags"`
 	Rules       []string       `json:"rules"` // that can concern it
 }

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 )
 
 // An Error is the answer to a call that was not done. All of them have this shape.
@@ -57,6 +59,13 @@ func readError(resp *http.Response) error {
 	}
 	e.Status = resp.StatusCode
 	return e
+}
+
+// hasEnded tells whether an error is how a connection breaks off whose other end is a process that has
+// ended: in order, or killed in the midst of an answer.
+func hasEnded(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // bareError takes off what only repeats the address.

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"iter"
 	"net/http"
 	"net/netip"
@@ -68,7 +66,7 @@ func (f EventFilter) query() string {
 }
 
 // Events follows what happens from the moment it returns, until ctx ends, the caller stops
-// or the instance does; none of these is an error. A reader that is too slow gets an
+// or the instance does, in whatever way; none of these is an error. A reader that is too slow gets an
 // event of the type overflow in the place of what it has missed. Who does not
 // range over the events ends ctx.
 func (c *Client) Events(ctx context.Context, f EventFilter) (iter.Seq2[Event, error], error) {
@@ -82,7 +80,7 @@ func (c *Client) Events(ctx context.Context, f EventFilter) (iter.Seq2[Event, er
 		lines := bufio.NewReader(resp.Body)
 		for {
 			e, err := readEvent(lines)
-			if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			if hasEnded(err) || ctx.Err() != nil {
 				return
 			}
 			if !yield(e, err) || err != nil {

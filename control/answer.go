@@ -62,7 +62,7 @@ func errorOf(err error) *client.Error {
 	case errors.Is(err, ErrStale):
 		return &client.Error{Status: http.StatusPreconditionFailed, Message: err.Error(), Hint: "read the rules again"}
 	case errors.Is(err, ErrNoFiles):
-		return &client.Error{Status: http.StatusConflict, Message: err.Error(), Hint: "PUT /v1/rules sets them"}
+		return &client.Error{Status: http.StatusConflict, Message: err.Error(), Hint: "tcpmangle reload FILE, or PUT /v1/rules, sets them"}
 	case errors.Is(err, engine.ErrStopped):
 		return &client.Error{Status: http.StatusServiceUnavailable, Message: err.Error()}
 	}

@@ -109,7 +109,7 @@ func connectionOf(v *engine.ConnView) client.Connection {
 	c := client.Connection{
 		Conn: v.Conn, Incarnation: v.Incarnation, Client: v.Client, Server: v.Server,
 		ClientState: v.ClientState.String(), ServerState: v.ServerState.String(), PickedUp: v.PickedUp,
-		Age: client.Duration(v.Age), Idle: client.Duration(v.Idle), Held: v.Held,
+		Age: client.Duration(v.Age), Idle: client.Duration(v.Idle), Forgotten: v.Forgotten, Held: v.Held,
 		Bytes: client.Bytes{Client: streamOf(v, conntrack.FromClient), Server: streamOf(v, conntrack.FromServer)},
 		Lost:  []string{}, Tags: orEmpty(v.Tags), Rules: orEmpty(v.Rules),
 	}

@@ -14,12 +14,14 @@ import (
 const (
 	// writeTime is how long a reader may refuse to take anything.
 	writeTime = 30 * time.Second
+	// lastTime is how long it may do so when the stream ends.
+	lastTime = 200 * time.Millisecond
 	// stillThere is how often a stream of SSE shows that it lives.
 	stillThere = 15 * time.Second
 )
 
-// events streams what happens from now on, until the caller goes or the server is
-// closed: JSON lines, or server-sent events where those are asked for.
+// events streams what happens from now on, until the caller goes, or the server or the engine
+// ends: JSON lines, or server-sent events where those are asked for.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	l, err := readListener(r)
 	if err != nil {
@@ -35,9 +37,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := s.during(r)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 	out.run(ctx, l)
 	return nil // the answer has begun
 }
@@ -86,14 +87,19 @@ func (s *stream) open() {
 	_ = s.control.Flush()
 }
 
-// run writes until ctx ends or the reader has gone.
+// run writes until ctx ends or the reader has gone. What has happened until then is written, unless
+// the reader takes nothing now.
 func (s *stream) run(ctx context.Context, l *listener) {
+	defer context.AfterFunc(ctx, func() { _ = s.control.SetWriteDeadline(time.Now().Add(lastTime)) })()
 	tick := time.NewTicker(stillThere)
 	defer tick.Stop()
 	for {
 		var lines [][]byte
 		select {
 		case <-ctx.Done():
+			if lines = l.take(); lines != nil {
+				_ = s.write(lines, lastTime)
+			}
 			return
 		case <-l.wake:
 			if lines = l.take(); lines == nil {
@@ -104,14 +110,14 @@ func (s *stream) run(ctx context.Context, l *listener) {
 				continue
 			}
 		}
-		if s.write(lines) != nil {
+		if s.write(lines, writeTime) != nil {
 			return
 		}
 	}
 }
 
 // write sends lines, or none: a comment, to show that the stream lives.
-func (s *stream) write(lines [][]byte) error {
+func (s *stream) write(lines [][]byte, within time.Duration) error {
 	s.buf = s.buf[:0]
 	for _, line := range lines {
 		if s.sse {
@@ -125,7 +131,7 @@ func (s *stream) write(lines [][]byte) error {
 	if len(lines) == 0 {
 		s.buf = append(s.buf, ":\n\n"...)
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
+	_ = s.control.SetWriteDeadline(time.Now().Add(within))
 	if _, err := s.w.Write(s.buf); err != nil {
 		return err
 	}

@@ -14,11 +14,13 @@ func (s *Server) Routes() (list []string) {
 }
 
 // Listeners is how many follow events.
-func (s *Server) Listeners() int { return s.hub.count() }
+func (s *Server) Listeners() int {
+	n, _ := s.hub.count()
+	return n
+}
 
 // Waits is how many wait for a condition.
 func (s *Server) Waits() int {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return len(s.hub.vigils)
+	_, n := s.hub.count()
+	return n
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // errNeedsToken refuses to let the whole network break connections.
-var errNeedsToken = errors.New("an API that is not on loopback needs a token")
+var errNeedsToken = errors.New("an API that is not on loopback needs a token; set $" + client.EnvToken)
 
 // guard is the handler for what comes in at an address. A unix socket is guarded by its
 // mode. Over TCP others may call, browsers above all: by a page of another origin,

@@ -115,11 +115,11 @@ func (h *hub) scope() engine.Scope {
 	return engine.Nothing
 }
 
-// count is how many read events.
-func (h *hub) count() int {
+// count is how many read events, and how many wait.
+func (h *hub) count() (readers, waits int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.listeners)
+	return len(h.listeners), len(h.vigils)
 }
 
 // A listener keeps lines for one reader, so many and no more: a reader that is too slow

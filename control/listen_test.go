@@ -60,6 +60,51 @@ func TestStaleSocket(t *testing.T) {
 	}
 }
 
+// Only what is dead is swept.
+func TestSweep(t *testing.T) {
+	path := tempSocket(t)
+	sweeps := func(want bool) {
+		t.Helper()
+		if got, err := control.Sweep(path); got != want || err != nil {
+			t.Errorf("swept %v, %v; want %v", got, err, want)
+		}
+	}
+	sweeps(false)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweeps(false)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	sweeps(true)
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("it is there still")
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sweeps(false)
+	path = "127.0.0.1:1"
+	sweeps(false)
+}
+
+// At an address at which Serve would not answer nobody listens.
+func TestListenAsServed(t *testing.T) {
+	r := newRig(t, noRules, 1)
+	if _, err := r.Listen("0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "needs a token; set $TCPMANGLE_TOKEN") {
+		t.Errorf("%v", err)
+	}
+	guarded := control.New(control.Config{Engine: r.eng, Token: "secret"})
+	for address, s := range map[string]*control.Server{"127.0.0.1:0": r.Server, tempSocket(t): r.Server, "0.0.0.0:0": guarded} {
+		l, err := s.Listen(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+}
+
 func TestListenTCP(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "tcp:127.0.0.1:0", "http://127.0.0.1:0"} {
 		l, err := control.Listen(address)

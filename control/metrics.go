@@ -65,12 +65,13 @@ var (
 	mReloads   = newMetric("rules_generation", gauge, "Counts the changes of the rules in force.")
 	mLeases    = newMetric("leases", gauge, "Leases that have not ended.")
 	mListeners = newMetric("event_listeners", gauge, "Readers of the event stream.")
+	mWaits     = newMetric("waits", gauge, "Waits for a condition.")
 	mLost      = newMetric("events_lost_total", counter, "Events that readers were too slow for.")
 )
 
 var allMetrics = []metric{
 	mInfo, mStart, mPackets, mBytes, mSegments, mVerdicts, mOthers, mUntracked, mWhole, mSwallowed, mLosses, mWaiting,
-	mWaitBytes, mConns, mOpened, mLateness, mRingDrops, mFired, mEnabled, mHeld, mReloads, mLeases, mListeners, mLost,
+	mWaitBytes, mConns, mOpened, mLateness, mRingDrops, mFired, mEnabled, mHeld, mReloads, mLeases, mListeners, mWaits, mLost,
 }
 
 // Describe is part of prometheus.Collector.
@@ -99,7 +100,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.put(mReloads, float64(list.Generation))
 	out.put(mLeases, float64(c.leases.count()))
-	out.put(mListeners, float64(c.hub.count()))
+	readers, waits := c.hub.count()
+	out.put(mListeners, float64(readers))
+	out.put(mWaits, float64(waits))
 	out.put(mLost, float64(c.hub.lost.Load()))
 }
 

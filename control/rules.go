@@ -78,13 +78,14 @@ func (s *Server) setRules(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	set, err := rules.ParseAll(files...)
+	set, err := s.cfg.Read(files...)
 	if err != nil {
-		return err
+		return &badFiles{err}
 	}
 	if err := s.book.SetFilesAt(set, generation); err != nil {
 		return err
 	}
+	s.reloaded(set)
 	return s.answerRules(w)
 }
 

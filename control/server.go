@@ -3,15 +3,14 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/web"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
@@ -22,6 +21,10 @@ type Config struct {
 	Book *Book
 	// Load reads the files again, for reload; nil: there are none.
 	Load func() (*rules.Set, error)
+	// Read reads rule files that a call brings, and refuses what this instance cannot do; nil: rules.ParseAll.
+	Read func(...rules.Text) (*rules.Set, error)
+	// OnReload is told that other files are in force, by whomever; nil if nobody wants to know.
+	OnReload func()
 	// Version is what the instance says of itself.
 	Version string
 	// Token is wanted of every call over TCP, if it is set. Off loopback it has to be.
@@ -41,11 +44,11 @@ type Server struct {
 	mux    *http.ServeMux
 
 	ctx  context.Context // of all calls
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 
 	mu      sync.Mutex
 	closed  bool
-	servers []*http.Server
+	servers []*web.Server
 }
 
 // New makes a Server; Serve answers.
@@ -53,12 +56,18 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
+	if cfg.Read == nil {
+		cfg.Read = rules.ParseAll
+	}
+	if cfg.OnReload == nil {
+		cfg.OnReload = func() {}
+	}
 	if cfg.Book == nil {
 		cfg.Book = NewBook(cfg.Engine, nil)
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, book: cfg.Book, hub: &hub{eng: cfg.Engine}}
 	s.leases = newLeases(s.book, s.log)
-	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.mux = s.newMux()
 	return s
 }
@@ -72,26 +81,17 @@ func (s *Server) Serve(l net.Listener) error {
 		l.Close()
 		return err
 	}
-	server := &http.Server{
-		Handler:           handler,
-		BaseContext:       func(net.Listener) context.Context { return s.ctx },
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          zap.NewStdLog(s.log),
-	}
+	server := web.New(s.ctx, handler, s.log)
 	if !s.keep(server) {
 		l.Close()
 		return nil
 	}
 	s.log.Info("listening", zap.Stringer("api", l.Addr()))
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	}
-	return nil
+	return server.Serve(l)
 }
 
 // keep notes a server for Close; false if that has been called.
-func (s *Server) keep(server *http.Server) bool {
+func (s *Server) keep(server *web.Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -100,10 +100,26 @@ func (s *Server) keep(server *http.Server) bool {
 	return !s.closed
 }
 
-// closingTime is how long Close lets calls come to their end.
-const closingTime = time.Second
+// errEnded is the answer to who waits for something to happen in an instance that ends.
+var errEnded = refuse(http.StatusServiceUnavailable, "the instance has ended")
 
-// Close stops listening, ends event streams and waits, lets other calls finish, and
+// during is the context of a call that may take long. It also ends with the Server and with
+// the Engine, and then its cause is errEnded.
+func (s *Server) during(r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	go func() {
+		select {
+		case <-s.ctx.Done():
+			cancel(errEnded)
+		case <-s.cfg.Engine.Stopped():
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// Close stops listening, ends event streams and waits, lets other calls finish, for a second at most, and
 // stops the clocks of leases; their rules stay. The Engine goes on.
 func (s *Server) Close() error {
 	s.mu.Lock()
@@ -111,17 +127,13 @@ func (s *Server) Close() error {
 	servers := s.servers
 	s.servers = nil
 	s.mu.Unlock()
-	s.stop()
+	s.stop(errEnded)
 	s.leases.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
-	defer cancel()
-	var err error
+	var errs []error
 	for _, server := range servers {
-		if server.Shutdown(ctx) != nil {
-			err = errors.Join(err, server.Close())
-		}
+		errs = append(errs, server.Close())
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // ErrNoFiles is what Reload returns if the instance was started without files.
@@ -148,6 +160,12 @@ func (s *Server) Reload() error {
 		s.log.Warn("rules not reloaded", zap.Error(err))
 		return err
 	}
-	s.log.Info("rules reloaded", zap.Int("rules", len(set.Rules)))
+	s.reloaded(set)
 	return nil
+}
+
+// reloaded tells that other files are in force.
+func (s *Server) reloaded(set *rules.Set) {
+	s.log.Info("rules reloaded", zap.Int("rules", len(set.Rules)))
+	s.cfg.OnReload()
 }

@@ -56,9 +56,8 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
 	if err := s.hub.attend(v); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := s.during(r)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 	if err := s.watch(ctx, v); err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, out)
 }
 
-// watch keeps a vigil until its condition is met or cannot be met, or ctx ends.
+// watch keeps a vigil until its condition is met or cannot be met. If ctx ends before, the error is its cause.
 func (s *Server) watch(ctx context.Context, v vigil) error {
 	if err := v.begin(); err != nil {
 		return err
@@ -98,7 +97,7 @@ func (s *Server) watch(ctx context.Context, v vigil) error {
 		case <-v.woken():
 		case <-timer.C:
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx) // and no verdict
 		}
 	}
 }

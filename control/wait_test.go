@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,9 @@ func TestWait(t *testing.T) {
 			var w client.Wait
 			r.call("POST", "/v1/wait", row.condition).want(200).into(&w)
 			got := fmt.Sprintln(w.Met, w.Seen, time.Duration(w.Took).Round(time.Millisecond), w.Why)
+			if !row.met && time.Duration(w.Took) < row.took {
+				t.Errorf("%s\nit took %v, which is less than was asked for", row.condition, w.Took)
+			}
 			if want := fmt.Sprintln(row.met, row.seen, row.took, row.why); got != want {
 				t.Errorf("%s\ngot  %swant %s", row.condition, got, want)
 			}
@@ -187,12 +191,32 @@ func TestWaitEnds(t *testing.T) {
 		synctest.Wait()
 		closed := make(chan error)
 		go func() { closed <- r.Close() }() // so does the end of the server
-		(<-answers).want(200).into(&w)
+		(<-answers).want(503).is(`{"error":"the instance has ended","status":503}`)
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
-		if w.Met {
-			t.Errorf("%+v", w)
+	})
+}
+
+// An engine that ends by itself ends what waits for it, and that is no verdict; what has happened
+// until then is told.
+func TestEngineEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, dropFin, 1)
+		talk := r.open(4000, 80)
+		rule, conns, events := make(chan answered), make(chan answered), make(chan answered)
+		go func() { rule <- r.call("POST", "/v1/wait", `{"rule":"drop-fin","within":"1h"}`) }()
+		go func() { conns <- r.call("POST", "/v1/wait", `{"state":"CLOSE_WAIT","within":"1h"}`) }()
+		go func() { events <- r.call("GET", "/v1/events?type=close,segment", "") }()
+		synctest.Wait()
+		talk.send(near, wire.ACK, "x")
+		r.drain(far, 1)
+		r.stop()
+		for _, answers := range []chan answered{rule, conns} {
+			(<-answers).want(503).is(`{"error":"the instance has ended","status":503}`)
+		}
+		if text := (<-events).want(200).Body.String(); !strings.HasSuffix(text, "}\n") || !strings.Contains(text, `"verdict":"pass"`) {
+			t.Errorf("events %s", text)
 		}
 	})
 }

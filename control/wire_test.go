@@ -197,6 +197,33 @@ func TestWhoGoes(t *testing.T) {
 	}
 }
 
+// Whoever is there does not hold up the end: who asks nothing, who waits, who takes nothing of what he has asked for.
+func TestClosesSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, dropFin, 1)
+		dial := r.wired()
+		dial()
+		waiting := dial()
+		io.WriteString(waiting, "POST /v1/wait HTTP/1.1\r\nHost: x\r\nContent-Length: 35\r\n\r\n{\"rule\":\"drop-fin\",\"within\":\"600s\"}")
+		go io.Copy(io.Discard, waiting)
+		stalled := dial()
+		io.WriteString(stalled, "GET /v1/events?all=true HTTP/1.1\r\nHost: x\r\n\r\n")
+		head := bufio.NewReaderSize(stalled, 16)
+		for line, _ := head.ReadString('\n'); line != "\r\n"; line, _ = head.ReadString('\n') {
+		}
+		synctest.Wait()
+		r.open(4000, 80)
+		synctest.Wait()
+		began := time.Now()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 900*time.Millisecond {
+			t.Errorf("it took %v to close", took)
+		}
+	})
+}
+
 // Calls to an engine that has stopped are answered, and leave nobody listening.
 func TestStoppedEngine(t *testing.T) {
 	r := newRig(t, dropFin, 1)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/control"
 	"github.com/tcpmangle/tcpmangle/inline"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
@@ -29,6 +31,7 @@ type diagnosis struct {
 	Symptoms  []symptom       `json:"checks"`
 	Leftovers int             `json:"leftovers"`
 	Swept     int             `json:"swept"`
+	Socket    string          `json:"swept_socket,omitempty"` // of an API at which nobody listened any more
 }
 
 // diagnosed are the commands that a diagnosis is about, in the order in which it lists them.
@@ -40,7 +43,8 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "What this machine can do, and what is missing",
 		Long: `Doctor tries what labs, exec and run need, leaves nothing behind, and says what is missing and
-what mends it. With --sweep it clears up after runs that were killed.
+what mends it. With --sweep it clears up after runs that were killed, and removes the
+socket of their API.
 
 Exit status: 3 if this machine cannot even run labs.`,
 		Args: noArguments,
@@ -72,7 +76,10 @@ func diagnose(sweep bool) (*diagnosis, error) {
 	d := &diagnosis{Commands: make(map[string]bool)}
 	if sweep {
 		var err error
-		if d.Swept, err = inline.SweepAll(); err != nil {
+		if d.Swept, err = inline.SweepAll(); err == nil {
+			d.Socket, err = sweepSocket()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
 	}
@@ -89,6 +96,18 @@ func diagnose(sweep bool) (*diagnosis, error) {
 		}
 	}
 	return d, nil
+}
+
+// sweepSocket removes the socket at which calls would look for an instance, if there is none; it tells which one.
+func sweepSocket() (swept string, err error) {
+	c, err := client.New("")
+	if err != nil {
+		return "", err
+	}
+	if removed, err := control.Sweep(c.Address()); !removed || err != nil {
+		return "", err
+	}
+	return c.Address(), nil
 }
 
 // found is a symptom as a check of package netns tells it.
@@ -266,6 +285,9 @@ func (d *diagnosis) write(w io.Writer) error {
 	}
 	if d.Swept > 0 {
 		fmt.Fprintf(w, "cleared up after %s\n", count(d.Swept, "run"))
+	}
+	if d.Socket != "" {
+		fmt.Fprintf(w, "removed %s, at which nobody listens\n", d.Socket)
 	}
 	for _, name := range diagnosed {
 		can := "works here"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/engine"
 )
 
 type eventsFlags struct {
@@ -29,8 +31,11 @@ func eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Print what happens in a running instance, as it happens",
-		Long: `Events prints what happens from now on, until it is interrupted or the instance ends. With -f it waits for
-an instance, and for the next one when that has ended.`,
+		Long: `Events prints what happens from now on, until it is interrupted or the instance ends, in whatever way. With -f it
+waits for an instance, and for the next one when that has ended: it looks for one five times a second, so
+what an instance does in its first moments may be missed (run --events misses nothing).
+
+A --rule that the instance does not have is an error; with -f it may come later.`,
 		Example: `  tcpmangle events --type state,rule
   tcpmangle events -f --json | jq 'select(.verdict == "drop")'`,
 		Args: noArguments,
@@ -62,10 +67,14 @@ const again = 200 * time.Millisecond
 func (f *eventsFlags) run(cmd *cobra.Command, c *client.Client) error {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
+	if err := f.checkRule(ctx, c); err != nil {
+		return err
+	}
 	left := f.count
 	for {
 		err := f.print(ctx, c, cmd.OutOrStdout(), &left)
 		_, away := errors.AsType[*client.NotRunning](err)
+		away = away || client.IsStatus(err, http.StatusServiceUnavailable) // it is about to end
 		switch {
 		case ctx.Err() != nil, err == nil && (!f.follow || f.count > 0 && left == 0):
 			return nil
@@ -77,6 +86,15 @@ func (f *eventsFlags) run(cmd *cobra.Command, c *client.Client) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// checkRule refuses to wait for a rule that there is not.
+func (f *eventsFlags) checkRule(ctx context.Context, c *client.Client) error {
+	if f.follow || f.Rule == "" || f.Rule == engine.ByHand {
+		return nil
+	}
+	_, err := c.Rule(ctx, f.Rule)
+	return err
 }
 
 // print prints events until the instance ends, or none are left to be printed.

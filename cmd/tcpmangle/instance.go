@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 
@@ -53,6 +54,9 @@ func explainInstance(stderr io.Writer, err error) (status int, ok bool) {
 		fmt.Fprintf(stderr, "%s\n%s", m.String(), m.Excerpt)
 	}
 	complain(stderr, errors.New(answer.Message), answer.Hint)
+	if answer.Status == http.StatusServiceUnavailable {
+		return exitMachine, true // it has ended, and the call is as good as any
+	}
 	return exitUsage, true
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,12 +11,14 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/control"
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -38,6 +41,7 @@ type running struct {
 	api     string
 	devices [2]*tunneltest.Device
 	port    uint16
+	end     func()
 }
 
 func runInstance(t *testing.T) *running {
@@ -67,7 +71,7 @@ func runInstance(t *testing.T) *running {
 	server := control.New(control.Config{Engine: eng, Book: control.NewBook(eng, set), Load: load})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() {
+	r.end = sync.OnceFunc(func() {
 		server.Close()
 		cancel()
 		for _, c := range []chan error{served, done} {
@@ -75,6 +79,9 @@ func runInstance(t *testing.T) *running {
 				t.Error(err)
 			}
 		}
+	})
+	t.Cleanup(func() {
+		r.end()
 		os.RemoveAll(folder)
 	})
 	return r
@@ -149,12 +156,18 @@ func TestInstance(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.does(0, "wait", "--state", "ESTABLISHED", "--connections", "1", "--json")), &waited); err != nil || !waited.Met || waited.Seen != 1 || waited.At == 0 {
 		t.Errorf("%+v, %v", waited, err)
 	}
+	is(t, r.does(0, "kill", "1", "--by", "forget"), "forget 1: client 10.77.1.1:4000 ESTABLISHED, server 10.77.2.1:80 ESTABLISHED\n")
+	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tforgotten\t5\t0\n")
+	is(t, r.does(0, "heal"), "")
 	is(t, r.does(0, "kill", "1", "--by", "blackhole", "--to", "server"), "blackhole 1: client 10.77.1.1:4000 ESTABLISHED, server 10.77.2.1:80 ESTABLISHED\n")
 	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tserver lost\t5\t0\n")
 	is(t, r.does(0, "heal"), "")
-	is(t, r.does(0, "kill", "--port", "80"), "reset 1: client 10.77.1.1:4000 CLOSED, server 10.77.2.1:80 CLOSED\n")
-	is(t, r.does(0, "kill", "--port", "80"), "tcpmangle: no connection is like that; nothing was done\n")
-	is(t, r.does(2, "kill", "7"), "tcpmangle: there is no connection 7, or it is forgotten\n")
+	is(t, r.does(2, "kill", "1", "7"), "tcpmangle: there is no connection 7, or it is forgotten\n") // and 1 lives
+	is(t, r.does(0, "kill", "--port", "80"), "reset 1: client 10.77.1.1:4000 ESTABLISHED > CLOSED, server 10.77.2.1:80 ESTABLISHED > CLOSED\n"+
+		"tcpmangle: 1 connection selected\n")
+	is(t, r.does(2, "kill", "--port", "80"), "tcpmangle: no connection is like that; nothing was done\n"+
+		"hint: tcpmangle conns lists them, with --closed also those that are over\n")
+	is(t, r.does(2, "events", "--rule", "kep"), "tcpmangle: there is no rule \"kep\"\n")
 }
 
 func TestInstanceReload(t *testing.T) {
@@ -203,15 +216,78 @@ func TestInstanceEvents(t *testing.T) {
 	}
 }
 
+// The end of the instance is no verdict of a wait, and the end of events.
+func TestInstanceEnds(t *testing.T) {
+	r := runInstance(t)
+	waited, printed := make(chan string, 1), make(chan string, 1)
+	go func() { waited <- r.does(3, "wait", "--rule", "keep", "--fired", "2", "--within", "1h", "--json") }()
+	go func() { printed <- r.does(0, "events") }()
+	awaitListener(t, r)
+	r.open()
+	until(t, "a wait", func() bool { return strings.Contains(metricsOf(t, r), "tcpmangle_waits 1\n") })
+	r.end()
+	is(t, <-waited, "tcpmangle: the instance has ended\n")
+	if got := <-printed; !strings.Contains(got, " rule 1 keep hold until release") {
+		t.Errorf("events %s", got)
+	}
+	is(t, r.does(3, "wait", "--rule", "keep"), "tcpmangle: no instance of tcpmangle answers at "+r.api+": connect: no such file or directory\n"+
+		"hint: tcpmangle run starts one; --api or $TCPMANGLE_API says where it listens\n")
+}
+
+// Lists that follow each other can be told from each other.
+func TestInstanceWatch(t *testing.T) {
+	r := runInstance(t)
+	r.open()
+	row := "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\t1 held\t0 of 5\t0\n"
+	for _, flags := range [][]string{{"-w"}, {"-w", "--json"}} {
+		cmd := command(t, append([]string{"conns", "--api", r.api}, flags...)...)
+		out, err := cmd.StdoutPipe()
+		nstest.Must(t, err)
+		nstest.Must(t, cmd.Start())
+		lines := bufio.NewReader(out)
+		for range 2 {
+			first, err := lines.ReadString('\n')
+			nstest.Must(t, err)
+			if len(flags) > 1 {
+				var list struct {
+					Time        time.Time
+					Connections []client.Connection
+				}
+				if err := json.Unmarshal([]byte(first), &list); err != nil || time.Since(list.Time) > time.Minute || len(list.Connections) != 1 {
+					t.Errorf("%s, %v", first, err)
+				}
+				continue
+			}
+			if _, err := time.Parse("# "+time.RFC3339+"\n", first); err != nil {
+				t.Error(err)
+			}
+			second, _ := lines.ReadString('\n')
+			is(t, timesIn.ReplaceAllString(second, "TIME"), row)
+		}
+		nstest.Must(t, cmd.Process.Signal(os.Interrupt))
+		nstest.Must(t, cmd.Wait())
+	}
+}
+
 // awaitListener waits until somebody follows events.
 func awaitListener(t *testing.T, r *running) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if strings.Contains(metricsOf(t, r), "tcpmangle_event_listeners 1\n") {
-			return
-		}
+	until(t, "a reader of events", func() bool { return strings.Contains(metricsOf(t, r), "tcpmangle_event_listeners 1\n") })
+}
+
+// What was done to a connection is told in words, and what is known of it only by guess.
+func TestNotes(t *testing.T) {
+	for want, c := range map[string]client.Connection{
+		"": {},
+		"picked up, client lost, server lost, forgotten, 2 held, #a, #b": {
+			PickedUp: true, Lost: []string{"client", "server"}, Forgotten: true, Held: 2, Tags: []string{"a", "b"},
+		},
+	} {
+		is(t, notesOf(&c), want)
 	}
-	t.Fatal("nobody listens to events")
+	is(t, selectedWords([]client.Connection{{ClientState: "ESTABLISHED"}}), "1 connection selected")
+	is(t, selectedWords([]client.Connection{{ServerState: "TIME_WAIT"}, {ClientState: "TIME_WAIT", ServerState: "TIME_WAIT"}, {}}),
+		"3 connections selected, 2 of them in TIME_WAIT")
 }
 
 // On a terminal a list has columns, and names over them.

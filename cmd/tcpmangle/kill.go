@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tcpmangle/tcpmangle/client"
+	"github.com/tcpmangle/tcpmangle/conntrack"
 )
 
 type killFlags struct {
@@ -29,7 +31,8 @@ func killCommand() *cobra.Command {
 		Use:   "kill [CONN...]",
 		Short: "End connections of a running instance: by RST, by FIN, in a black hole",
 		Long: `Kill does something to connections at once: those whose ids are given, or those that the flags
-select. Black holes, and what the box was made to forget, are undone by heal.`,
+select, and tells the states that it has led to. Connections in TIME_WAIT are selected too: a reset ends them.
+If the flags select none, that is an error. Black holes, and what the box was made to forget, are undone by heal.`,
 		Example: `  tcpmangle kill 7
   tcpmangle kill --port 6379 --state ESTABLISHED --by fin --to client
   tcpmangle kill 7 --by blackhole --to server`,
@@ -77,36 +80,80 @@ func (f *killFlags) read(args []string) (ids []uint64, err error) {
 
 func (f *killFlags) run(cmd *cobra.Command, c *client.Client, ids []uint64) error {
 	ctx := cmd.Context()
-	if ids == nil {
-		conns, err := c.Connections(ctx, f.Filter)
-		if err != nil {
-			return err
-		}
-		for i := range conns {
-			ids = append(ids, conns[i].Conn)
-		}
+	selected, err := f.find(ctx, c, ids)
+	if err != nil {
+		return err
 	}
-	var killed []client.Connection
-	for _, id := range ids {
-		conn, err := c.Act(ctx, id, f.action())
-		if client.IsStatus(err, http.StatusNotFound) && f.Filter != (client.Filter{}) {
+	out := cmd.OutOrStdout()
+	if ids == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "tcpmangle: "+selectedWords(selected))
+	}
+	killed := []client.Connection{}
+	for i := range selected {
+		before := &selected[i]
+		after, err := c.Act(ctx, before.Conn, f.action())
+		if client.IsStatus(err, http.StatusNotFound) && ids == nil {
 			continue // it has ended by itself meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		killed = append(killed, *conn)
+		if killed = append(killed, *after); f.json {
+			continue
+		}
+		if _, err := fmt.Fprintf(out, "%s %d: client %v %s, server %v %s\n", f.by, after.Conn, after.Client,
+			change(before.ClientState, after.ClientState), after.Server, change(before.ServerState, after.ServerState)); err != nil {
+			return err
+		}
 	}
 	if f.json {
-		return writeJSON(cmd.OutOrStdout(), notNil(killed))
-	}
-	if len(killed) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "tcpmangle: no connection is like that; nothing was done")
-	}
-	for _, conn := range killed {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s %d: client %v %s, server %v %s\n", f.by, conn.Conn, conn.Client, conn.ClientState, conn.Server, conn.ServerState)
+		return writeJSON(out, killed)
 	}
 	return nil
+}
+
+// find gives the connections of ids, or those that the flags select: there has to be one.
+func (f *killFlags) find(ctx context.Context, c *client.Client, ids []uint64) (found []client.Connection, err error) {
+	for _, id := range ids {
+		conn, err := c.Connection(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, *conn)
+	}
+	if ids == nil {
+		found, err = c.Connections(ctx, f.Filter)
+	}
+	if err == nil && len(found) == 0 {
+		err = &usageError{errors.New("no connection is like that; nothing was done"), "tcpmangle conns lists them, with --closed also those that are over"}
+	}
+	return found, err
+}
+
+// selectedWords say how many connections were selected, and which of them nobody may have thought of: after
+// an active close TIME_WAIT is a connection like others, and a reset ends it.
+func selectedWords(all []client.Connection) string {
+	waiting := 0
+	for i := range all {
+		if c := &all[i]; c.ClientState == timeWait || c.ServerState == timeWait {
+			waiting++
+		}
+	}
+	words := count(len(all), "connection") + " selected"
+	if waiting > 0 {
+		words += fmt.Sprintf(", %d of them in TIME_WAIT", waiting)
+	}
+	return words
+}
+
+var timeWait = conntrack.TimeWait.String()
+
+// change is a state, and the one before it if that was another.
+func change(before, after string) string {
+	if before == after {
+		return after
+	}
+	return before + " > " + after
 }
 
 func (f *killFlags) action() client.Action {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,52 +83,6 @@ func printRules(out io.Writer, asJSON bool, v any, list []client.Rule) error {
 		t.add(r.Name, r.Fired, awake, r.Held, r.Layer, strings.Join(r.Actions, ","), r.WhyNot)
 	}
 	return t.write(out, isTerminal(out))
-}
-
-func reloadCommand() *cobra.Command {
-	var i instance
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "reload [FILE...]",
-		Short: "Have a running instance read its rule files again, or others",
-		Long: `Reload puts other rules in force in one step: the instance's files as they are now, or those that are
-named, in their order, until the next reload. Of a folder all *.toml in it are read. Connections
-keep their states, and rules that did not change their counts. With a mistake anywhere nothing changes.`,
-		Example: `  tcpmangle reload
-  tcpmangle reload base.toml faults/`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return i.talk(cmd, func(c *client.Client) error {
-				list, err := reload(cmd.Context(), c, args)
-				if err != nil {
-					return err
-				}
-				return printRules(cmd.OutOrStdout(), asJSON, list, list.Rules)
-			})
-		},
-	}
-	i.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func reload(ctx context.Context, c *client.Client, files []string) (*client.Rules, error) {
-	if len(files) == 0 {
-		return c.Reload(ctx)
-	}
-	paths, err := expand(files, ".toml")
-	if err != nil {
-		return nil, err
-	}
-	var all []client.File
-	var unread []error
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		all, unread = append(all, client.File{Name: path, Text: string(text)}), append(unread, err)
-	}
-	if err := errors.Join(unread...); err != nil {
-		return nil, &usageError{err: err}
-	}
-	return c.SetFiles(ctx, all...)
 }
 
 func healCommand() *cobra.Command {

@@ -43,14 +43,20 @@ fired = ">= 1"
 // runArgs are those of tcpmangle run with an API of its own, and a client for that.
 func runArgs(t testing.TB, args ...string) (cmdline []string, api *client.Client) {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "api") // a path short enough for a socket
-	nstest.Must(t, err)
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "s.sock")
-	api, err = client.New(socket)
+	socket := shortSocket(t)
+	api, err := client.New(socket)
 	nstest.Must(t, err)
 	t.Cleanup(api.Close)
 	return append([]string{"run", "--api", socket}, args...), api
+}
+
+// shortSocket is a path in a folder of its own, short enough for a socket.
+func shortSocket(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "api")
+	nstest.Must(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	return filepath.Join(folder, "s.sock")
 }
 
 // meet connects from a host to an echo, with a deadline.

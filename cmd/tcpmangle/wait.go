@@ -25,7 +25,7 @@ func waitCommand() *cobra.Command {
 		Long: `Wait ends with status 0 as soon as its condition holds, and with 1 when its time is over: then it says what
 was there instead. With --lasts the condition has to hold so long from then on, without a break: one and the
 same connection, or the number that --connections or --fired asks for. It is driven by what happens, so a state that
-lasts microseconds is not missed.`,
+lasts microseconds is not missed. If the instance ends first, that is no verdict, but status 3.`,
 		Example: `  tcpmangle wait --rule lose-last-ack --fired ">= 2"
   tcpmangle wait --port 6379 --client-state FIN_WAIT_2 --connections ">= 10" --within 1m
   tcpmangle wait --port 6379 --server-state CLOSE_WAIT --lasts 30s`,
