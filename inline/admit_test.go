@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/tcpmangle/tcpmangle/internal/netns"
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
@@ -33,6 +35,30 @@ func TestCellBehindAFirewall(t *testing.T) {
 		wantHooks(t, &c.Way, netns.Forwarded, netns.Delivered)
 	})
 	nstest.SameFace(t, host, before)
+}
+
+// What listens in a cell is reached from the host and from other cells, and not from elsewhere, where
+// somebody may take the host for the way to its network.
+func TestCellIsNotReachedFromElsewhere(t *testing.T) {
+	host, elsewhere := newHost(t), newHost(t)
+	nstest.Wire(t, 0, elsewhere, host)
+	nstest.Gateway(t, host, "eth0")
+	nstest.Firewall(t, host)
+	c, other := inCell(t, host, &Names{}, ""), inCell(t, host, &Names{}, "")
+	for i, gateway := range []string{"10.79.0.2", "fd79:0::2"} {
+		at := netip.AddrPortFrom(c.Address(i == 1), 80)
+		l := nstest.Listen(t, c.NS(), at.String())
+		for _, from := range []*netns.NS{host, other.NS()} {
+			exchange(t, dial(t, from, at), accept(t, l), "from here")
+		}
+		must(t, elsewhere.Do(func() error {
+			to := &net.IPNet{IP: at.Addr().AsSlice(), Mask: net.CIDRMask(at.Addr().BitLen(), at.Addr().BitLen())}
+			return netlink.RouteAdd(&netlink.Route{Dst: to, Gw: netip.MustParseAddr(gateway).AsSlice()})
+		}))
+		if connects(elsewhere, at, 300*time.Millisecond) {
+			t.Errorf("%v is reached from elsewhere", at)
+		}
+	}
 }
 
 func wantHooks(t *testing.T, w *Way, want ...netns.Hook) {

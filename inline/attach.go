@@ -149,8 +149,9 @@ func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
 	return w.setup.delRule(netns.Rule{V6: v6, Priority: 0, Table: netns.TableLocal})
 }
 
-// behindOurs is the priority of the local table while we are there, behind our rules.
-const behindOurs = 100
+// behindOurs is the priority of the local table while we are there, behind our rules. Others who move
+// that table, Cilium for one, have it at 100.
+const behindOurs = 99
 
 // attachRules are the rules of one family, in the order in which they are added: what
 // leaves our devices goes its old way, by whatever rules there are behind ours, and only then

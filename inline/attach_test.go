@@ -98,7 +98,7 @@ func TestAttachAmongRulesOfOthers(t *testing.T) {
 			v6, table := family == 1, 77
 			must(t, p.server.DefaultRoute(v6, "eth0", table))
 			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 200, Table: table}))
-			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 150, Table: netns.TableLocal}))
+			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 100, Table: netns.TableLocal})) // as Cilium has it
 			must(t, p.server.DelRule(netns.Rule{V6: v6, Table: netns.TableLocal}))
 			before := nstest.Face(t, p.server)
 			t.Run("attached", func(t *testing.T) {

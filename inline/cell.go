@@ -176,7 +176,13 @@ func (c *Cell) connect(resolver netip.Addr) error {
 		}
 		rules = append(rules, c.toLoopback(v6), local, c.masquerade(v6))
 	}
-	return c.setup.translate("cell", rules...)
+	return c.setup.translate("cell", append(rules, c.uninvited())...)
+}
+
+// uninvited keeps out who would reach the command from beyond the host, past the firewall of which
+// only the answers to the command were asked.
+func (c *Cell) uninvited() netns.PacketRule {
+	return netns.PacketRule{Hook: netns.Forwarded, NotIn: ourDevices, Out: c.devices[1].Name(), New: true, Do: netns.Refuse}
 }
 
 // toLoopback leads what comes to the gateway to the host's loopback.

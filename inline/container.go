@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
 )
 
 // NamespacePath is the file that stands for a network namespace: name is that of one that
@@ -91,6 +93,26 @@ func belongs(pid int, id string) bool {
 // Ended is closed when the container's first process has ended. Its network namespace
 // stays for as long as somebody holds it, but nothing comes into it any more.
 func (c *Container) Ended() <-chan struct{} { return c.ended }
+
+// NetNS takes hold of the container's network namespace, which the caller closes. The error is
+// ErrNotRunning, or fs.ErrNotExist, if the container has ended meanwhile.
+func (c *Container) NetNS() (*netns.NS, error) {
+	ns, err := netns.Open(ProcessPath(c.PID))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.process.SyscallConn()
+	if err == nil {
+		ended := false // while it has not, its number is nobody else's
+		if err = conn.Control(func(fd uintptr) { ended = hasEnded(fd) }); err == nil && ended {
+			err = ErrNotRunning
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	return ns, nil
+}
 
 // watch waits until the process has ended, or for Close.
 func (c *Container) watch() {

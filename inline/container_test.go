@@ -3,6 +3,7 @@ package inline
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // anID stands among the mounts of every process, as the id of a container does among its own's.
@@ -106,6 +109,37 @@ func TestOpenContainer(t *testing.T) {
 			default:
 			}
 		})
+	}
+}
+
+// The namespace is the container's own, and not of who has got its number.
+func TestContainerNetNS(t *testing.T) {
+	nstest.NeedTUN(t)
+	host := newHost(t)
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	must(t, host.Do(cmd.Start))
+	running(anID, cmd.Process.Pid).listen(t)
+	c, err := OpenContainer("web")
+	must(t, err)
+	defer c.Close()
+	ns, err := c.NetNS()
+	must(t, err)
+	defer ns.Close()
+	got, err := ns.ID()
+	must(t, err)
+	want, err := host.ID()
+	must(t, err)
+	if got != want {
+		t.Errorf("namespace %d, want %d", got, want)
+	}
+	must(t, cmd.Process.Kill())
+	cmd.Wait()
+	if _, err := c.NetNS(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of one that has ended: %v, want %v", err, fs.ErrNotExist)
+	}
+	c.PID = os.Getpid()
+	if _, err := c.NetNS(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("of another one with its number: %v, want %v", err, ErrNotRunning)
 	}
 }
 

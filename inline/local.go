@@ -3,6 +3,7 @@ package inline
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -50,7 +51,13 @@ func portsApart(host *netns.NS) (ports [2]uint16, err error) {
 }
 
 // unlearn has the host forget of its loopback what connections of the cell, with all their faults, have
-// taught it.
+// taught it. In a namespace of users nobody may do that, and it stays.
 func (c *Cell) unlearn() error {
-	return errors.Join(c.host.ForgetMetrics(loopback(false)), c.host.ForgetMetrics(loopback(true)))
+	var errs []error
+	for _, v6 := range []bool{false, true} {
+		if err := c.host.ForgetMetrics(loopback(v6)); !errors.Is(err, fs.ErrPermission) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

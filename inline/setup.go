@@ -63,17 +63,13 @@ func (s *setup) begin(way string) (err error) {
 	})
 }
 
-// save writes the record in one step: a reader sees the old one or the new one. Everybody may
-// read it, for other users' ways in have to know of it. The caller has the lock.
+// save writes the record. The caller has the lock.
 func (s *setup) save() error {
 	text, err := json.Marshal(s.record)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.file+"~", text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(s.file+"~", s.file)
+	return writeState(s.file, text)
 }
 
 // sysctl changes a key of the namespace that is not our own device's. One that has
@@ -170,7 +166,7 @@ func (s *setup) undo() error {
 		if err := s.restore(s.ns, s.others()); err != nil {
 			return err
 		}
-		err := os.Remove(s.file)
+		err := forget(s.file)
 		s.file = ""
 		return err
 	})

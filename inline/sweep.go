@@ -19,7 +19,7 @@ func locked(f func() error) error {
 	if err := makeState(); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(stateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(stateDir, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func records() map[string]*record {
 	all := make(map[string]*record)
 	files, _ := filepath.Glob(filepath.Join(stateDir, "setup-*.json"))
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := readState(file)
 		r := new(record)
 		if err == nil && json.Unmarshal(text, r) == nil {
 			all[file] = r
@@ -215,10 +215,16 @@ func (s *setup) otherWith(key string) *record {
 }
 
 // alive tells whether the process that made a record still runs, and not another one
-// with its number.
-func alive(r *record) bool { return startOf(r.PID) == r.Started && r.Started != "" }
+// with its number. Where /proc does not show it, as with hidepid=2, there is no telling which.
+func alive(r *record) bool {
+	if r.Started == "" || r.PID <= 0 {
+		return false
+	}
+	start := startOf(r.PID)
+	return start == r.Started || start == "" && syscall.Kill(r.PID, 0) != syscall.ESRCH
+}
 
-// startOf is when a process was started, in the kernel's ticks; "" if there is none.
+// startOf is when a process was started, in the kernel's ticks; "" if it is not seen.
 func startOf(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

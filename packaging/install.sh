@@ -13,4 +13,4 @@ echo "install.sh: missing here:$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # they are several
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+apt-get install -y -qq --no-remove --no-install-recommends $missing >/dev/null

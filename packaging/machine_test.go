@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what takes a moment.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A machine is one that is thrown away (testdata/machine.sh). Only the kernel is this machine's.
 type machine struct {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +77,9 @@ func namespaces(*cobra.Command) (names []string) {
 	return names
 }
 
+// completionTime is how long somebody at a shell waits for names.
+const completionTime = time.Second
+
 // ruleNames are those of the rules of an instance, if one answers.
 func ruleNames(cmd *cobra.Command) (names []string) {
 	c, err := client.New(cmd.Flag("api").Value.String())
@@ -82,7 +87,9 @@ func ruleNames(cmd *cobra.Command) (names []string) {
 		return nil
 	}
 	defer c.Close()
-	list, err := c.Rules(cmd.Context())
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	list, err := c.Rules(ctx)
 	if err != nil {
 		return nil
 	}

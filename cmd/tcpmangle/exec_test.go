@@ -64,6 +64,23 @@ func TestExecThroughAFault(t *testing.T) {
 	nstest.SameFace(t, host, before)
 }
 
+// In a namespace of users, as a container without root has one, there are things that only the
+// machine's root may do; the command's exit status is its own all the same.
+func TestExecInAUserNamespace(t *testing.T) {
+	needRoot(t)
+	if err := netns.CheckUserNS(); err != nil {
+		lacking(t, "TCPMANGLE_REQUIRE_TUN", err.Error())
+	}
+	cmd := executing(t, []string{"-f", written(t, "none.toml", "")}, "true")
+	root := []syscall.SysProcIDMap{{Size: 1}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS, UidMappings: root, GidMappings: root,
+	}
+	o := finish(t, cmd)
+	o.wants(t, 0)
+	has(t, "report", o.stderr, "seed 1\n")
+}
+
 // The exit status is the command's, and 1 where only the expectations failed.
 func TestExecStatus(t *testing.T) {
 	needRoot(t)

@@ -114,11 +114,25 @@ func (r *running) open() {
 // does calls tcpmangle and wants a status; it returns what was printed, without times.
 func (r *running) does(status int, args ...string) string {
 	r.t.Helper()
+	o := r.calls(status, args...)
+	return timesIn.ReplaceAllString(o.stdout+o.stderr, "TIME")
+}
+
+// tells is does with --json, which it reads into v.
+func (r *running) tells(v any, status int, args ...string) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.calls(status, append(args, "--json")...).stdout), v); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func (r *running) calls(status int, args ...string) outcome {
+	r.t.Helper()
 	cmd := command(r.t, args...)
 	cmd.Env = append(cmd.Env, client.EnvAddress+"="+r.api)
 	o := finish(r.t, cmd)
 	o.wants(r.t, status)
-	return timesIn.ReplaceAllString(o.stdout+o.stderr, "TIME")
+	return o
 }
 
 var timesIn = regexp.MustCompile(`\b[0-9.]+(ms|s)\b|\b[0-9]+\.[0-9]{6}\b`)
@@ -139,8 +153,8 @@ func TestInstance(t *testing.T) {
 	is(t, r.does(0, "conns", "--port", "81"), "")
 	is(t, r.does(2, "conns", "--port", "http"), "tcpmangle: port: \"http\" is not a number or range; write it like 5, \"2-4\" or \">=3\"\n")
 	var conns []client.Connection
-	if err := json.Unmarshal([]byte(r.does(0, "conns", "--json")), &conns); err != nil || len(conns) != 1 || conns[0].Conn != 1 {
-		t.Errorf("%+v, %v", conns, err)
+	if r.tells(&conns, 0, "conns"); len(conns) != 1 || conns[0].Conn != 1 {
+		t.Errorf("%+v", conns)
 	}
 	is(t, r.does(0, "rules"), "keep\t1\tyes\t1\tfiles\thold\t\nnever\t0\tyes\t0\tfiles\tdrop\tno connection had port = 81\n")
 	is(t, r.does(0, "rules", "release", "keep"), "keep\t1\tyes\t0\tfiles\thold\t\n")
@@ -152,9 +166,13 @@ func TestInstance(t *testing.T) {
 	is(t, r.does(1, "wait", "--port", "81", "--within", "20ms"),
 		"tcpmangle: after TIME: there are 0 such connections, want >=1; the only connection has no such port\n")
 	is(t, r.does(0, "wait", "--port", "80", "--lasts", "20ms"), "")
-	var waited client.Wait
-	if err := json.Unmarshal([]byte(r.does(0, "wait", "--state", "ESTABLISHED", "--connections", "1", "--json")), &waited); err != nil || !waited.Met || waited.Seen != 1 || waited.At == 0 {
-		t.Errorf("%+v, %v", waited, err)
+	is(t, r.does(0, "wait", "--port", "80", "--within", "0s"), "")
+	var now, waited client.Wait
+	if r.tells(&now, 1, "wait", "--port", "81", "--within", "0s"); now.Met || time.Duration(now.Took) >= client.DefaultWithin {
+		t.Errorf("%+v", now)
+	}
+	if r.tells(&waited, 0, "wait", "--state", "ESTABLISHED", "--connections", "1"); !waited.Met || waited.Seen != 1 || waited.At == 0 {
+		t.Errorf("%+v", waited)
 	}
 	is(t, r.does(0, "kill", "1", "--by", "forget"), "forget 1: client 10.77.1.1:4000 ESTABLISHED, server 10.77.2.1:80 ESTABLISHED\n")
 	is(t, r.does(0, "conns"), "1\t10.77.1.1:4000\tESTABLISHED\t10.77.2.1:80\tESTABLISHED\tTIME\tTIME\tforgotten\t5\t0\n")

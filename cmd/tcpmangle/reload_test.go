@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -74,6 +75,10 @@ func TestReloadIsTold(t *testing.T) {
 	}
 	lab := written(t, "lab.toml", aRule+"[server]\nscript = \"listen 7000\"\n")
 	has(t, "a lab", reload(2, api.Address(), lab), "lab.toml: it has a [client] or a [server]: only a lab can run them\n")
+	_, err := api.NewLease(t.Context(), client.LeaseRequest{Rules: aRule + "[server]\nscript = \"listen 7000\"\n"})
+	if !client.IsStatus(err, 422) {
+		t.Errorf("a lab for a lease: %v", err)
+	}
 	list, err := api.Rules(t.Context())
 	if err != nil || list.Generation != 3 {
 		t.Errorf("%+v, %v", list, err)

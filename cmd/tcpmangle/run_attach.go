@@ -52,7 +52,11 @@ func (f *runFlags) target() (*attached, error) {
 // openTarget opens a namespace by its file. The hint is for one that is not there.
 func openTarget(name, path, hint string) (*attached, error) {
 	ns, err := netns.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
+	return newTarget(name, ns, err, hint)
+}
+
+func newTarget(name string, ns *netns.NS, err error, hint string) (*attached, error) {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, inline.ErrNotRunning) {
 		err = &usageError{err, hint}
 	}
 	return &attached{ns: ns, name: name}, err
@@ -67,7 +71,8 @@ func (f *runFlags) targetContainer() (*attached, error) {
 		}
 		return nil, &usageError{err, hint}
 	}
-	a, err := openTarget("container "+f.container, inline.ProcessPath(c.PID), "has the container ended?")
+	ns, err := c.NetNS()
+	a, err := newTarget("container "+f.container, ns, err, "has the container ended?")
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

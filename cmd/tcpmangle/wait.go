@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -46,10 +47,13 @@ lasts microseconds is not missed. If the instance ends first, that is no verdict
 	return cmd
 }
 
+// atOnce is so short that a wait only looks; 0 in a condition is the default.
+const atOnce = time.Nanosecond
+
 func (f *waitFlags) run(cmd *cobra.Command, c *client.Client) error {
 	w, err := c.Wait(cmd.Context(), client.Condition{
 		Rule: f.rule, Fired: f.fired, Filter: f.Filter, Connections: f.connections,
-		Within: client.Duration(f.within), Lasts: client.Duration(f.lasts),
+		Within: client.Duration(cmp.Or(f.within, atOnce)), Lasts: client.Duration(f.lasts),
 	})
 	if err != nil {
 		return err

@@ -85,11 +85,11 @@ func CheckNFTables() error {
 			PacketRule{Hook: Leaving, Src: one, Do: Masquerade},
 			PacketRule{Hook: Arriving, Local: true, Do: Redirect, To: netip.AddrPortFrom(one.Addr(), 1), Proto: unix.IPPROTO_TCP},
 			PacketRule{Hook: Arrived, Dst: one, Do: Rename, From: one.Addr(), Ports: [2]uint16{1, 2}},
-			PacketRule{Hook: Forwarded, In: "mangle*", Do: Refuse},
+			PacketRule{Hook: Forwarded, In: "mangle*", New: true, Do: Refuse},
 		), t.Close())
 	})
 	if err != nil {
-		return &MissingError{What: "nftables", Hint: "modprobe -a nf_tables nft_chain_nat nft_masq nft_nat nft_fib_inet", Err: err}
+		return &MissingError{What: "nftables", Hint: "modprobe -a nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_inet", Err: err}
 	}
 	return nil
 }

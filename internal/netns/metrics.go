@@ -18,7 +18,8 @@ const (
 )
 
 // ForgetMetrics has the namespace forget what connections to an address have taught it, round trips
-// and congestion, by which it sets up the next ones. There need not be anything.
+// and congestion, by which it sets up the next ones. There need not be anything. Where only the
+// machine's own root may do that, as in a namespace of users, it stays: the error is fs.ErrPermission.
 func (n *NS) ForgetMetrics(a netip.Addr) error {
 	err := n.Do(func() error {
 		family, err := netlink.GenlFamilyGet("tcp_metrics")

@@ -22,6 +22,7 @@ type PacketRule struct {
 	Local bool         // it goes to an address of this host
 	Proto uint8        // unix.IPPROTO_TCP or UDP; 0: both, with a port of To
 	Dport uint16
+	New   bool // it belongs to no connection that the kernel knows, nor answers one
 
 	Do   Treatment
 	To   netip.AddrPort // of Redirect and Readdress; port 0: as it was
@@ -87,6 +88,11 @@ func (r PacketRule) expressions() (all []expr.Any) {
 		add(&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: register},
 			equal(binary.BigEndian.AppendUint16(nil, r.Dport)...))
 	}
+	if r.New {
+		const isNew = 1 << 3 // NF_CT_STATE_BIT(IP_CT_NEW) of linux/netfilter/nf_conntrack_common.h
+		add(&expr.Ct{Key: expr.CtKeySTATE, Register: register},
+			masked(binary.NativeEndian.AppendUint32(nil, isNew)), equal(binary.NativeEndian.AppendUint32(nil, isNew)...))
+	}
 	return append(all, r.treatment()...)
 }
 
@@ -120,13 +126,17 @@ func addressMatch(p netip.Prefix, offset4, offset6 uint32) []expr.Any {
 	if p.Addr().Is6() {
 		offset = offset6
 	}
-	n := uint32(p.Addr().BitLen() / 8)
-	mask := []byte(ipNet(p).Mask)
 	return []expr.Any{
-		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n, DestRegister: register},
-		&expr.Bitwise{SourceRegister: register, DestRegister: register, Len: n, Mask: mask, Xor: make([]byte, n)},
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(p.Addr().BitLen() / 8), DestRegister: register},
+		masked(ipNet(p).Mask),
 		equal(p.Addr().AsSlice()...),
 	}
+}
+
+// masked leaves the bits of a mask.
+func masked(mask []byte) expr.Any {
+	n := len(mask)
+	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(n), Mask: mask, Xor: make([]byte, n)}
 }
 
 func equal(data ...byte) expr.Any {
