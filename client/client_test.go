@@ -135,7 +135,7 @@ func TestEventsEnd(t *testing.T) {
 }
 
 func TestDuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{`1.5`: 1500 * time.Millisecond, `"1m30s"`: 90 * time.Second, `0`: 0, `null`: 0} {
+	for text, want := range map[string]time.Duration{`1.5`: 1500 * time.Millisecond, `"1m30s"`: 90 * time.Second, `0`: 0, `null`: 0, `68.719`: 68719 * time.Millisecond} {
 		var d Duration
 		if err := json.Unmarshal([]byte(text), &d); err != nil || time.Duration(d) != want {
 			t.Errorf("%s: %v, %v", text, d, err)

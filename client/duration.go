@@ -27,10 +27,10 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	case nil:
 		return nil
 	case float64:
-		if math.Abs(v) > math.MaxInt64/float64(time.Second) {
+		if math.Abs(v) >= math.MaxInt64/float64(time.Second) {
 			return fmt.Errorf("%v seconds are more than a duration holds", v)
 		}
-		*d = Duration(v * float64(time.Second))
+		*d = Duration(math.Round(v * float64(time.Second)))
 		return nil
 	case string:
 		parsed, err := time.ParseDuration(v)

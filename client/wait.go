@@ -17,7 +17,7 @@ type Condition struct {
 	Filter
 	Connections string `json:"connections,omitempty"`
 
-	// Within is how long is waited for it to begin to hold, at most; 10 s by default.
+	// Within is how long is waited for it to begin to hold, at most; 10 s by default, also if it is 0.
 	Within Duration `json:"within,omitempty"`
 	// Lasts is how long it has to hold from then on, without a break: of the count, or, if there is
 	// none, of one and the same connection.

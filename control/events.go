@@ -98,7 +98,7 @@ func (s *stream) run(ctx context.Context, l *listener) {
 		select {
 		case <-ctx.Done():
 			if lines = l.take(); lines != nil {
-				_ = s.write(lines, lastTime)
+				_ = s.write(ctx, lines)
 			}
 			return
 		case <-l.wake:
@@ -110,14 +110,14 @@ func (s *stream) run(ctx context.Context, l *listener) {
 				continue
 			}
 		}
-		if s.write(lines, writeTime) != nil {
+		if s.write(ctx, lines) != nil {
 			return
 		}
 	}
 }
 
 // write sends lines, or none: a comment, to show that the stream lives.
-func (s *stream) write(lines [][]byte, within time.Duration) error {
+func (s *stream) write(ctx context.Context, lines [][]byte) error {
 	s.buf = s.buf[:0]
 	for _, line := range lines {
 		if s.sse {
@@ -131,7 +131,10 @@ func (s *stream) write(lines [][]byte, within time.Duration) error {
 	if len(lines) == 0 {
 		s.buf = append(s.buf, ":\n\n"...)
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(within))
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTime))
+	if ctx.Err() != nil { // later, run says so
+		_ = s.control.SetWriteDeadline(time.Now().Add(lastTime))
+	}
 	if _, err := s.w.Write(s.buf); err != nil {
 		return err
 	}

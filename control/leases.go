@@ -26,6 +26,7 @@ const (
 // test that has crashed end by themselves. Each is a layer of the book.
 type leases struct {
 	book *Book
+	read func(...rules.Text) (*rules.Set, error) // as Config.Read
 	log  *zap.Logger
 
 	mu    sync.Mutex
@@ -44,8 +45,8 @@ type lease struct {
 	renewed uint64
 }
 
-func newLeases(book *Book, log *zap.Logger) *leases {
-	return &leases{book: book, log: log, byID: make(map[string]*lease)}
+func newLeases(book *Book, read func(...rules.Text) (*rules.Set, error), log *zap.Logger) *leases {
+	return &leases{book: book, read: read, log: log, byID: make(map[string]*lease)}
 }
 
 // stop stops the clocks of all leases.
@@ -97,7 +98,7 @@ func (ls *leases) put(id string, r client.LeaseRequest) (out client.Lease, isNew
 func (ls *leases) freeID() string {
 	for {
 		ls.given++
-		if id := fmt.Sprintf("lease-%d", ls.given); !ls.book.has(id) {
+		if id := fmt.Sprintf("lease-%d", ls.given); ls.byID[id] == nil && !ls.book.has(id) {
 			return id
 		}
 	}
@@ -108,9 +109,9 @@ func (ls *leases) install(l *lease, text string) error {
 	if text == "" {
 		return nil
 	}
-	set, err := rules.Parse(l.id, text)
+	set, err := ls.read(rules.Text{File: l.id, Text: text})
 	if err != nil {
-		return err
+		return &badFiles{err}
 	}
 	if err := ls.book.Put(l.id, set); err != nil {
 		return err

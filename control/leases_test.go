@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,26 @@ func TestLeaseByID(t *testing.T) {
 	}
 	r.call("DELETE", "/v1/leases/mine", "").want(204)
 	r.call("PUT", "/v1/leases/mine", `{}`).want(201)
+}
+
+// What is made up is nobody's id, even where a lease has no rules yet.
+func TestLeaseIDsAreFree(t *testing.T) {
+	r := newRig(t, noRules, 1)
+	r.call("PUT", "/v1/leases/lease-1", `{}`).want(201)
+	var l client.Lease
+	if r.call("POST", "/v1/leases", `{}`).want(201).into(&l); l.ID != "lease-2" {
+		t.Errorf("got %q", l.ID)
+	}
+}
+
+// What an instance cannot do with rules of its files it cannot do with those of a lease.
+func TestLeaseIsRead(t *testing.T) {
+	r := newRig(t, noRules, 1)
+	r.refuses = errors.New("port 81 does not go through the box")
+	r.call("POST", "/v1/leases", dropData).want(422).is(`{"error":"port 81 does not go through the box","status":422}`)
+	if got := names(r.rules()); len(got) > 0 {
+		t.Errorf("%v are in force", got)
+	}
 }
 
 // A lease that nobody renews ends by itself, to the moment; one that somebody renews does not.

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,6 +44,7 @@ type rig struct {
 	stop    func()                     // the engine
 	files   string                     // what a reload reads,
 	load    func() (*rules.Set, error) // and how
+	refuses error                      // what calls bring, if it is not nil
 	sent    uint64                     // packets
 }
 
@@ -60,6 +62,10 @@ func newRig(t testing.TB, files string, workers int) *rig {
 	r.Server = control.New(control.Config{
 		Engine: eng, Book: r.book, Version: "test",
 		Load: func() (*rules.Set, error) { return r.load() },
+		Read: func(texts ...rules.Text) (*rules.Set, error) {
+			set, err := rules.ParseAll(texts...)
+			return set, cmp.Or(err, r.refuses)
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -21,7 +21,7 @@ type Config struct {
 	Book *Book
 	// Load reads the files again, for reload; nil: there are none.
 	Load func() (*rules.Set, error)
-	// Read reads rule files that a call brings, and refuses what this instance cannot do; nil: rules.ParseAll.
+	// Read reads rules that a call brings, for a lease too, and refuses what this instance cannot do; nil: rules.ParseAll.
 	Read func(...rules.Text) (*rules.Set, error)
 	// OnReload is told that other files are in force, by whomever; nil if nobody wants to know.
 	OnReload func()
@@ -66,7 +66,7 @@ func New(cfg Config) *Server {
 		cfg.Book = NewBook(cfg.Engine, nil)
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, book: cfg.Book, hub: &hub{eng: cfg.Engine}}
-	s.leases = newLeases(s.book, s.log)
+	s.leases = newLeases(s.book, cfg.Read, s.log)
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.mux = s.newMux()
 	return s

@@ -15,6 +15,7 @@ type spells struct {
 	deadline time.Duration // one that begins later does not count
 	since    map[uint64]time.Duration
 	longest  time.Duration // of those that have ended too soon
+	heard    time.Duration // all that has happened until then is known
 
 	met bool // one was long enough:
 	key uint64
@@ -25,8 +26,14 @@ func newSpells(lasts, deadline time.Duration) spells {
 	return spells{lasts: lasts, deadline: deadline, since: make(map[uint64]time.Duration)}
 }
 
-// first is the time of the first look, which is never too late.
-func (s *spells) first(now time.Duration) time.Duration { return min(now, s.deadline) }
+// found is the time of what a look finds: it may have been so since what is known, so it is not too late
+// unless that is.
+func (s *spells) found(now time.Duration) time.Duration {
+	if s.heard < s.deadline {
+		return min(now, s.deadline)
+	}
+	return now
+}
 
 // set tells that from a time on something holds, or does no longer.
 func (s *spells) set(key uint64, at time.Duration, holds bool) {
@@ -51,8 +58,9 @@ func (s *spells) judge(key uint64, began, now time.Duration) {
 	}
 }
 
-// reach tells that what holds has held until now.
+// reach tells that all is known until now: what holds has held until then.
 func (s *spells) reach(now time.Duration) {
+	s.heard = now
 	for _, key := range s.keys() {
 		s.judge(key, s.since[key], now)
 	}
@@ -74,6 +82,6 @@ func (s *spells) next() time.Duration {
 }
 
 // over tells that the condition cannot be met any more.
-func (s *spells) over(now time.Duration) bool {
-	return !s.met && len(s.since) == 0 && now >= s.deadline
+func (s *spells) over() bool {
+	return !s.met && len(s.since) == 0 && s.heard >= s.deadline
 }

@@ -29,7 +29,9 @@ func TestSpells(t *testing.T) {
 		{"1+90 1-95 1+105 =105", "over"},
 		{"1+10 1+20 =40", "met by 1 at 10"}, // it was so already
 		{"1-10 =20", "open, next 100"},
-		{"1+10 1-9 =20", "open, next 100"}, // clocks of two workers may cross by a step
+		{"1+10 1-9 =20", "open, next 100"},               // clocks of two workers may cross by a step
+		{"1+90 =95 1-105", "open, next 100, longest 15"}, // what happened until 100 may be told of still
+		{"1+90 =95 1-105 =106", "over"},
 	} {
 		s := newSpells(30, 100)
 		now := time.Duration(0)
@@ -51,7 +53,7 @@ func TestSpells(t *testing.T) {
 		switch {
 		case s.met:
 			got = fmt.Sprintf("met by %d at %d", s.key, s.at)
-		case s.over(now):
+		case s.over():
 			got = "over"
 		case s.longest > 0:
 			got += fmt.Sprintf(", longest %d", s.longest)

@@ -25,6 +25,8 @@ type vigil interface {
 	begin() error
 	// look judges what has happened until now.
 	look(now time.Duration) error
+	// next is when to look again if nothing wakes before.
+	next(now time.Duration) time.Duration
 	// state is what is known, guarded by its lock.
 	state(f func(*spells))
 	// woken has an element if there is something to look at.
@@ -86,13 +88,11 @@ func (s *Server) watch(ctx context.Context, v vigil) error {
 			return err
 		}
 		var decided bool
-		v.state(func(known *spells) {
-			decided = known.met || known.over(now)
-			timer.Reset(known.next() - s.cfg.Engine.Since())
-		})
+		v.state(func(known *spells) { decided = known.met || known.over() })
 		if decided {
 			return nil
 		}
+		timer.Reset(v.next(now) - s.cfg.Engine.Since())
 		select {
 		case <-v.woken():
 		case <-timer.C:

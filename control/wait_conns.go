@@ -3,7 +3,6 @@ package control
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,9 +52,9 @@ func newConnVigil(eng *engine.Engine, c *client.Condition, known spells) (vigil,
 }
 
 // begin finds the connections. They are looked at some at a time, but what happens to
-// one after it was looked at is heard of.
+// one meanwhile is heard of. Their number is known in the end.
 func (v *connVigil) begin() error {
-	now := v.eng.Since()
+	now := v.known.found(v.eng.Since())
 	if _, err := v.eng.Conns(func(c *engine.ConnView) bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -72,13 +71,7 @@ func (v *connVigil) begin() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.begun = true
-	now = v.known.first(v.eng.Since())
-	v.judge(now)
-	if v.want == nil {
-		for _, conn := range slices.Sorted(maps.Keys(v.selected)) {
-			v.known.set(conn, now, true)
-		}
-	}
+	v.judge(v.known.found(v.eng.Since()))
 	return nil
 }
 
@@ -132,9 +125,6 @@ func (v *connVigil) put(conn uint64, at time.Duration, selects bool) {
 	} else {
 		delete(v.selected, conn)
 	}
-	if !v.begun {
-		return
-	}
 	idle := len(v.known.since) == 0
 	v.judge(at)
 	if v.want == nil {
@@ -152,7 +142,7 @@ func (v *connVigil) judge(at time.Duration) {
 	}
 	v.seen = len(v.selected)
 	v.most = max(v.most, v.seen)
-	if v.want != nil {
+	if v.want != nil && v.begun {
 		v.known.set(0, at, v.want.Match(int64(v.seen)))
 	}
 }
@@ -172,6 +162,12 @@ func (v *connVigil) look(now time.Duration) error {
 	defer v.mu.Unlock()
 	v.known.reach(now)
 	return nil
+}
+
+func (v *connVigil) next(time.Duration) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.known.next()
 }
 
 func (v *connVigil) state(f func(*spells)) {
@@ -199,9 +195,14 @@ func (v *connVigil) tell(w *client.Wait) {
 	if want == nil {
 		want = rules.Ranges{{Lo: 1, Hi: math.MaxInt64}}
 	}
-	w.Why = fmt.Sprintf("there are %d such connections, want %v", w.Seen, want)
-	if w.Most > w.Seen {
-		w.Why += fmt.Sprintf("; there were %d at most", w.Most)
+	w.Why = fmt.Sprintf("there are %d such connections, ", w.Seen)
+	switch {
+	case want.Match(int64(w.Seen)):
+		w.Why += tooLate
+	case w.Most > w.Seen:
+		w.Why += fmt.Sprintf("want %v; there were %d at most", want, w.Most)
+	default:
+		w.Why += fmt.Sprintf("want %v", want)
 	}
 	w.Why += heldWords(w) + v.insteadWords(w)
 }

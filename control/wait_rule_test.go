@@ -1,7 +1,9 @@
 package control
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,19 +11,78 @@ import (
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
-// A look that comes too early forgets nothing of what was told.
-func TestRuleVigilIsDue(t *testing.T) {
-	v := &ruleVigil{rule: "x", known: newSpells(0, time.Hour), turning: 3, wake: make(chan struct{}, 1)}
-	for i := range 3 {
-		if v.due(time.Minute) {
-			t.Fatalf("due after %d of 3 actions", i)
+// Each row is what is told and looked at: "!TIME" is an action, "?TIME" a look begins, "=TIME/COUNT" is what it
+// finds. Times are any units; the deadline is 100.
+func TestRuleVigil(t *testing.T) {
+	for _, row := range []struct {
+		fired string
+		lasts time.Duration
+		told  string
+		want  string
+	}{
+		{">=1", 0, "?1 =1/0", "open, asleep"},
+		{">=1", 0, "?1 =1/0 !10", "open, awake"},
+		{">=1", 0, "?1 =1/0 !10 ?12 =12/1", "met at 10, asleep"},
+		{">=1", 0, "?1 =1/0 !99 !101 ?102 =102/2", "met at 99, asleep"},    // in time, however late the look is
+		{">=1", 0, "?1 =1/0 !101 ?102 =102/1", "over, asleep"},             // it is not
+		{">=3", 0, "?1 =1/0 !10 !11", "open, asleep"},                      // two cannot be three
+		{">=3", 0, "?1 =1/0 !10 !11 !12 ?13 !14 !15 =13/2", "open, awake"}, // perhaps these were the third: look again
+		{">=1", 0, "?1 =1/0 ?50 =50/1", "met at 50, asleep"},               // nobody has told of it
+		{">=1", 0, "?1 =1/0 ?101 =101/1", "met at 100, asleep"},            // perhaps in time
+		{">=1", 0, "?1 =1/0 ?100 =100/0 ?120 =120/1", "over, asleep"},      // it is not
+		{"1", 0, "?1 =1/0 !10 !11 ?12 =12/2", "met at 10, asleep"},         // it has come by 1
+		{"1", 5, "?1 =1/0 !10 !11 ?30 =30/2", "open, asleep"},
+		{"1", 30, "?1 =1/0 !10 ?10 =10/1 !20 !50 ?51 =51/3", "open, asleep"}, // it has held until 20
+	} {
+		want, err := rules.ParseRanges(row.fired)
+		if err != nil {
+			t.Fatal(err)
 		}
-		v.hear(&engine.Event{Type: engine.EventRule, Rules: []string{"x"}, Time: time.Duration(i)})
-		v.hear(&engine.Event{Type: engine.EventRule, Rules: []string{"y"}})
-		v.hear(&engine.Event{Type: engine.EventSegment, Rules: []string{"x"}})
+		v := &ruleVigil{rule: "x", want: want, known: newSpells(row.lasts, 100), turning: math.MaxInt64, wake: make(chan struct{}, 1)}
+		var at time.Duration
+		for word := range strings.FieldsSeq(row.told) {
+			var now time.Duration
+			var seen engine.RuleReport
+			switch word[0] {
+			case '!':
+				fmt.Sscanf(word, "!%d", &now)
+				v.hear(&engine.Event{Type: engine.EventRule, Rules: []string{"x"}, Time: now})
+				v.hear(&engine.Event{Type: engine.EventRule, Rules: []string{"y"}, Time: now})
+				v.hear(&engine.Event{Type: engine.EventSegment, Rules: []string{"x"}, Time: now})
+			case '?':
+				fmt.Sscanf(word, "?%d", &now)
+				at = v.since(now)
+				select {
+				case <-v.wake:
+				default:
+				}
+			default:
+				fmt.Sscanf(word, "=%d/%d", &now, &seen.Fired)
+				v.judge(seen, at, now)
+			}
+		}
+		got := "open"
+		switch {
+		case v.known.met:
+			got = fmt.Sprintf("met at %d", v.known.at)
+		case v.known.over():
+			got = "over"
+		}
+		if got += ", asleep"; len(v.wake) > 0 {
+			got = strings.TrimSuffix(got, "asleep") + "awake"
+		}
+		if got != row.want {
+			t.Errorf("%s for %d, %q: got %s, want %s", row.fired, row.lasts, row.told, got, row.want)
+		}
 	}
-	if !v.due(time.Minute) || v.at != 2 || v.due(time.Minute) || !v.due(time.Hour) {
-		t.Error("due once when the third was told, and when the time is over")
+}
+
+// Rules that are read anew are looked at.
+func TestRuleVigilHearsReload(t *testing.T) {
+	v := &ruleVigil{turning: math.MaxInt64, known: newSpells(0, 100), wake: make(chan struct{}, 1)}
+	v.hear(&engine.Event{Type: engine.EventReload, Time: 7})
+	if len(v.wake) != 1 || v.since(50) != 7 || v.since(50) != 50 {
+		t.Error("a reload is to be looked at, once, as of its time")
 	}
 }
 

@@ -143,6 +143,27 @@ func TestWaitHears(t *testing.T) {
 	}
 }
 
+// What holds when the time is over, but began too late, is no riddle.
+func TestWaitTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, noRules, 1)
+		answers := make(chan answered)
+		talk := r.open(4000, 80)
+		go func() {
+			answers <- r.call("POST", "/v1/wait", `{"client_state":"ESTABLISHED","within":"1s","lasts":"5s"}`)
+		}()
+		synctest.Wait()
+		time.Sleep(3 * time.Second)
+		r.open(4001, 80)
+		talk.send(near, wire.ACK|wire.FIN, "")
+		var w client.Wait
+		const want = "there are 1 such connections, but too late; it held for 3s at the longest; connection 2: "
+		if (<-answers).want(200).into(&w); w.Met || !strings.HasPrefix(w.Why, want) {
+			t.Errorf("%+v", w)
+		}
+	})
+}
+
 // A count of firings is told of when it is reached, not looked at again and again.
 func TestWaitForFirings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -159,6 +180,23 @@ func TestWaitForFirings(t *testing.T) {
 		var w client.Wait
 		(<-answers).want(200).into(&w)
 		if got := time.Duration(w.Took).Round(time.Millisecond); !w.Met || w.Seen != 100 || got != 101*time.Second {
+			t.Errorf("%+v", w)
+		}
+	})
+}
+
+// An action that has nothing to do tells of nothing; that its rule has fired is seen all the same, and soon.
+func TestWaitForSilentFirings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "[[rule]]\nname = \"halves\"\nmatch = { segment = \"data\" }\naction = { split = 100 }\n", 1)
+		talk := r.open(4000, 80)
+		answers := make(chan answered)
+		go func() { answers <- r.call("POST", "/v1/wait", `{"rule":"halves","within":"1h"}`) }()
+		time.Sleep(time.Second)
+		talk.send(near, wire.ACK, "short")
+		var w client.Wait
+		(<-answers).want(200).into(&w)
+		if took := time.Duration(w.Took); !w.Met || w.Seen != 1 || took > 1100*time.Millisecond {
 			t.Errorf("%+v", w)
 		}
 	})

@@ -127,6 +127,8 @@ func TestBodies(t *testing.T) {
 	r := newRig(t)
 	r.call("POST /proxies", `{"name":"`+strings.Repeat("x", maxBody)+`"}`, 400, `{"error":"bad request body: http: request body too large","status":400}`)
 	r.call("POST /proxies", "\x1f\x8b\x08", 400, `{"error":"bad request body: invalid character '\\x1f' looking for beginning of value","status":400}`)
+	r.call("POST /proxies", `{"name":"redis","listen":"127.0.0.1:0","upstream":"127.0.0.1:6379"} what follows`, 201, fmt.Sprintf(redis, ""))
+	r.call("POST /proxies/redis", `{"upstream":"127.0.0.1:6380"} what follows`, 200, strings.Replace(fmt.Sprintf(redis, ""), "6379", "6380", 1))
 }
 
 // An address at which somebody listens is refused in the words of their server.

@@ -1,6 +1,7 @@
 package toxiproxy
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -80,18 +81,18 @@ func (s *Server) endsOf(r *http.Request, body []byte) (all []ends) {
 	switch r.Pattern {
 	case "POST /proxies":
 		var in proxyInput
-		_ = json.Unmarshal(body, &in)
+		readFirst(body, &in)
 		all = needed(nil, in, in.enabled())
 	case "POST /populate":
 		var inputs []proxyInput
-		_ = json.Unmarshal(body, &inputs)
+		readFirst(body, &inputs)
 		for _, in := range inputs {
 			all = append(all, needed(s.proxies[in.Name], in, in.enabled())...)
 		}
 	case "POST /proxies/{proxy}", "PATCH /proxies/{proxy}":
 		if p := s.proxies[r.PathValue("proxy")]; p != nil {
 			in := proxyInput{Listen: p.Listen, Upstream: p.Upstream}
-			_ = json.Unmarshal(body, &in)
+			readFirst(body, &in)
 			all = needed(p, in, in.Enabled == nil && p.Enabled || in.Enabled != nil && *in.Enabled)
 		}
 	case "POST /reset":
@@ -101,6 +102,9 @@ func (s *Server) endsOf(r *http.Request, body []byte) (all []ends) {
 	}
 	return all
 }
+
+// readFirst reads a body as a call does: what follows the value is nobody's.
+func readFirst(body []byte, v any) { _ = json.NewDecoder(bytes.NewReader(body)).Decode(v) }
 
 // needed are the ends that have to be known to make or change a proxy: its own, if it is to get a way in, and
 // others that it is to have.

@@ -226,12 +226,12 @@ func isTerminal(w io.Writer) bool {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // terminalOf is what there is to know of the terminal, if w is one.
 func terminalOf(w io.Writer) lab.Terminal {
-	on := lab.Terminal{Color: isTerminal(w)}
+	on := lab.Terminal{Color: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
 	if f, ok := bare(w).(*os.File); ok {
 		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
 			on.Columns = int(size.Col)
