@@ -93,8 +93,9 @@ type endpoint struct {
 	silent   bool // it ended without a segment
 	since    time.Duration
 	differs  bool            // since is valid
-	inferred conntrack.State // of the last difference, and so are the next three
+	inferred conntrack.State // of the last difference, and so are the next four
 	kernel   conntrack.State
+	listened bool // there was a listener on its port then
 	told     int  // its place + 1 in the report
 	refused  bool // it has been counted as a refusal
 }
@@ -170,7 +171,7 @@ func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint,
 	same := e.inferred == inferred && e.kernel == k.state
 	if !e.differs || !same {
 		e.differs, e.since, e.told = true, now, 0
-		e.inferred, e.kernel, e.refused = inferred, k.state, e.refused && same
+		e.inferred, e.kernel, e.listened, e.refused = inferred, k.state, k.listening, e.refused && same
 	}
 	c.differ(now, t, side, e)
 }
@@ -189,6 +190,16 @@ func (c *comparison) ended(now time.Duration, t tuple, side int, e *endpoint, k 
 func (c *comparison) silence(now time.Duration, t tuple, side int, e *endpoint) {
 	e.silent, e.differs = true, false
 	c.report.Silent = append(c.report.Silent, SilentEnd{t[0], t[1], sideNames[side], e.agreed, now})
+}
+
+// silent tells whether an endpoint has ended that the box still takes for alive.
+func (c *comparison) silent() bool {
+	for _, both := range c.ends {
+		if both[0].silent || both[1].silent {
+			return true
+		}
+	}
+	return false
 }
 
 // gone tells that all sockets of a host were taken away without a segment.

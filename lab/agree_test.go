@@ -181,24 +181,29 @@ func TestAgreement(t *testing.T) {
 		{"a SYN that the kernel has counted as dropped", func(r *rig) {
 			r.counts[serverSide] = counters{"ListenOverflows": 1}
 			r.infers("SYN_SENT SYN_RCVD")
-			r.shows("SYN_SENT CLOSED", time.Second)
+			r.shows("SYN_SENT LISTEN", time.Second)
 		}, "", ""},
 		{"the same when the lab was kept from looking", func(r *rig) {
 			r.counts[serverSide] = counters{"ListenOverflows": 1}
 			r.infers("SYN_SENT SYN_RCVD")
-			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+			r.shows("SYN_SENT LISTEN", 200*time.Millisecond)
 			r.now += 200 * time.Millisecond
-			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+			r.shows("SYN_SENT LISTEN", 200*time.Millisecond)
 		}, "", ""},
 		{"a SYN that another host's kernel has", func(r *rig) {
 			r.counts[clientSide] = counters{"ListenOverflows": 1}
+			r.infers("SYN_SENT SYN_RCVD")
+			r.shows("SYN_SENT LISTEN", time.Second)
+		}, "the server's endpoint is inferred to be SYN_RCVD, its kernel has it in CLOSED", ""},
+		{"a count of a listener that is another's", func(r *rig) {
+			r.counts[serverSide] = counters{"ListenOverflows": 1}
 			r.infers("SYN_SENT SYN_RCVD")
 			r.shows("SYN_SENT CLOSED", time.Second)
 		}, "the server's endpoint is inferred to be SYN_RCVD, its kernel has it in CLOSED", ""},
 		{"one count is for one difference", func(r *rig) {
 			r.counts[serverSide] = counters{"ListenOverflows": 1}
 			r.infers("SYN_SENT SYN_RCVD")
-			r.shows("SYN_SENT CLOSED", 200*time.Millisecond)
+			r.shows("SYN_SENT LISTEN", 200*time.Millisecond)
 			r.infers("ESTABLISHED ESTABLISHED")
 			r.shows("ESTABLISHED SYN_RCVD", 200*time.Millisecond)
 		}, "inferred to be ESTABLISHED, its kernel has it in SYN_RCVD", ""},

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -12,6 +13,15 @@ import (
 const linkPrefix = "link:"
 
 func isLinkRule(name string) bool { return strings.HasPrefix(name, linkPrefix) }
+
+// crossing is how long a packet may be on the link since one before it has left: its way,
+// and its time at the rate.
+func (l Link) crossing(bytes int) time.Duration {
+	if l.Rate == 0 {
+		return l.Delay
+	}
+	return l.Delay + time.Duration(float64(8*bytes)/float64(l.Rate)*float64(time.Second))
+}
 
 // withLink is a set with the base path after its rules.
 func withLink(set *rules.Set, link Link) *rules.Set {

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/rules"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 	// quietness is how long no segment may have moved at the end: beyond the
 	// tolerance of the comparison, so that the last state is compared too.
 	quietness = 150 * time.Millisecond
-	// restfulness is how long nobody may have done anything to be held for done.
+	// restfulness is how long nothing may have happened to be held for done.
 	restfulness = 2 * time.Second
 )
 
@@ -138,21 +140,43 @@ func (r *run) repose(m *moment) {
 	}
 }
 
-// quiet tells whether nothing happens by itself any more: everybody is done, or its
-// script waits for the network, no timer will send, the box holds nothing, and no rule
-// has a moment to come.
+// quiet tells whether nothing has happened by itself for so long that nothing will. A look
+// that finds no timer running may have come just as one ran out, and what it has sent may
+// not be read yet: so all looks of that time have to agree.
 func (r *run) quiet(s *sample) bool {
-	if s.ticking || r.engine.Since()-r.observer.quietSince() < restfulness {
-		return false
+	now := r.engine.Since()
+	if r.lively(s) {
+		r.stirred = now
+	}
+	return now-r.stirred >= restfulness
+}
+
+// lively tells whether something happens by itself, or will: a script is at work or asleep, a
+// program runs, a timer will send, packets have come, the box holds some, or a rule has a
+// moment to come.
+func (r *run) lively(s *sample) bool {
+	if s.ticking {
+		return true
 	}
 	for _, a := range r.actors {
 		// What a program will do by itself nobody knows; a script has said it.
-		if !a.idle(restfulness) || a != nil && a.spec.run != nil && !a.over() {
-			return false
+		if !a.idle(0) || a != nil && a.spec.run != nil && !a.over() {
+			return true
 		}
 	}
 	box := r.engine.Stats()
-	return box.Waiting == 0 && box.Moments == 0
+	heard := box.Packets != r.heard
+	r.heard = box.Packets
+	return heard || box.Waiting > 0 || box.Moments > 0 || r.mayConclude()
+}
+
+// mayConclude tells whether a rule waits for the box to conclude that an endpoint is
+// CLOSED, which it does later than the kernel where no segment has told of it.
+func (r *run) mayConclude() bool {
+	waits := func(rule *rules.Rule) bool {
+		return rule.At != nil && rule.At.State.Has(conntrack.Closed) && r.fired(rule.Name) == 0
+	}
+	return r.compare.silent() && slices.ContainsFunc(r.file.Rules.Rules, waits)
 }
 
 // fired asks the box how often a rule has fired.
@@ -181,7 +205,8 @@ func (r *run) judge(m *moment) {
 	}
 }
 
-// decided tells whether nothing is left to wait for.
+// decided tells whether nothing is left to wait for. Who waits for what is on a slow link
+// makes progress.
 func (r *run) decided(m *moment) bool {
 	if len(r.steps) > 0 && !m.rest || anyOpen(r.judged) {
 		return false
@@ -191,21 +216,24 @@ func (r *run) decided(m *moment) bool {
 			return false
 		}
 	}
-	return r.engine.Since()-r.observer.quietSince() > quietness
+	if r.engine.Since()-r.observer.quietSince() <= quietness+r.file.Link.crossing(r.file.MTU) {
+		return false
+	}
+	return m.rest || !slices.ContainsFunc(reports(r.engine.Report()), r.owes)
 }
 
-// end judges what is open for the last time. What is undecided at an interruption stays so.
+// end judges what is open for the last time. What is undecided at an interruption stays so,
+// and so does everything where no time has begun to count.
 func (r *run) end(started, interrupted bool) error {
 	r.interrupted = interrupted
 	if !started && !interrupted {
 		r.problem("the server was not ready within %v", r.opts.Timeout)
 	}
 	m, err := r.look(!interrupted)
-	if err != nil {
-		return err
+	if err == nil && (started || !interrupted) {
+		r.judge(m)
 	}
-	r.judge(m)
-	return nil
+	return err
 }
 
 func (r *run) problem(format string, args ...any) {

@@ -94,6 +94,7 @@ func (p *poller) take(side int, sock *netns.Socket) {
 		p.listened[side][sock.Local.Port()] = true
 		return
 	}
+	p.last.ticking = p.last.ticking || sock.Timer != netns.TimerOff && sock.Timer != netns.TimerTimeWait
 	addr := p.hosts[side].addr
 	if sock.Local.Addr() != addr[side] || sock.Remote.Addr() != addr[1-side] {
 		return // on the loopback, or not connected yet
@@ -102,7 +103,6 @@ func (p *poller) take(side int, sock *netns.Socket) {
 	if !ok || state == conntrack.Closed {
 		return
 	}
-	p.last.ticking = p.last.ticking || sock.Timer != netns.TimerOff && sock.Timer != netns.TimerTimeWait
 	p.last.running = p.last.running || sock.Timer == netns.TimerTimeWait
 	var t tuple
 	t[side], t[1-side] = sock.Local, sock.Remote

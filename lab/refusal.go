@@ -51,9 +51,13 @@ var refusals = []struct {
 }
 
 // refused tells whether the endpoint's kernel has counted why it differs: each time is
-// good for one endpoint, and for none whose handshake is known to have been completed.
+// good for one endpoint, and for none whose handshake is known to have been completed, or
+// that no listener can have refused.
 func (c *comparison) refused(t tuple, side int, e *endpoint, counted counters) bool {
 	if e.ever && e.agreed != conntrack.Closed && e.agreed != conntrack.SynRcvd {
+		return false
+	}
+	if e.kernel == conntrack.Closed && !e.listened {
 		return false
 	}
 	for _, r := range refusals {

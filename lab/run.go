@@ -91,6 +91,9 @@ type run struct {
 	done    []Step
 	talked  *tuple // the connection that decided an expectation
 
+	stirred time.Duration // when something last happened or was to come; see quiet
+	heard   [2]uint64     // packets that the box had read by then
+
 	interrupted bool
 	problems    []string
 }

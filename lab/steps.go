@@ -23,6 +23,7 @@ func (r *run) step(ctx context.Context, m *moment) error {
 		if err := r.do(ctx, s); err != nil {
 			return err
 		}
+		r.stirred = r.engine.Since()
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package lab
 import (
 	"fmt"
 	"time"
+
+	"github.com/tcpmangle/tcpmangle/engine"
 )
 
 // verdict completes a result: expectations, everything that fails besides, and
@@ -71,13 +73,18 @@ func (r *run) unfinished(res *Result) {
 		return
 	}
 	for _, rule := range res.Rules {
-		if rule.Fired == 0 && rule.Enabled && !rule.Optional && !r.expectsNever(rule.Name) {
+		if r.owes(rule) {
 			r.problem("rule %s never fired; %s", rule.Name, rule.WhyNot)
 		}
 	}
 	for _, s := range r.steps {
 		r.problem("step never came: %v", s)
 	}
+}
+
+// owes tells whether a rule has to fire, and has not.
+func (r *run) owes(rule engine.RuleReport) bool {
+	return rule.Fired == 0 && rule.Enabled && !rule.Optional && !r.expectsNever(rule.Name)
 }
 
 // expectsNever: an expectation says that the rule may stay unfired.
