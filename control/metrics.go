@@ -54,7 +54,7 @@ var (
 	mSwallowed = newMetric("swallowed_segments_total", counter, "Retransmissions of held segments.", "worker")
 	mLosses    = newMetric("lost_segments_total", counter, "Segments that did not go out although no rule dropped them.", "worker", "reason")
 	mWaiting   = newMetric("waiting_segments", gauge, "Segments held or delayed.", "worker")
-	mWaitBytes = newMetric("waiting_bytes", gauge, "The memory that they take.", "worker")
+	mWaitBytes = newMetric("waiting_bytes", gauge, "The memory that they take, with recorded ones and what each worker reads into.", "worker")
 	mConns     = newMetric("connections", gauge, "Connections in the table, closed ones that it remembers included.", "worker")
 	mOpened    = newMetric("connections_opened_total", counter, "Connections that have begun.", "worker")
 	mLateness  = newMetric("lateness_seconds", gauge, "How late what waited was let out; the sum counts each at its bucket's bound.", "worker")

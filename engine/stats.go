@@ -53,7 +53,7 @@ type Stats struct {
 	Swallowed uint64                  // retransmissions of held segments
 	Losses    [numLosses]uint64
 	Waiting   int // segments held or delayed now
-	WaitBytes int // the memory that they take
+	WaitBytes int // the memory that they take, with recorded ones and what each worker reads into
 	Moments   int // connections on which a rule with `at` has a moment to come
 	Lateness  Lateness
 }
