@@ -17,7 +17,8 @@ const (
 )
 
 // A vigil is a wait for one condition. It looks at the engine once, and then hears of what
-// happens: nothing is looked at again and again, and a state of a microsecond is not missed.
+// happens, so that a state of a microsecond is not missed. Only what no event tells of, it
+// looks for now and then.
 type vigil interface {
 	// hear is told of an event by the worker that it happened on, between begin and the end.
 	hear(e *engine.Event)

@@ -81,15 +81,15 @@ func isFolder(path string) bool {
 // loadLabs reads lab and rule files; what is wrong with any of them comes together.
 func loadLabs(paths []string) ([]*lab.File, error) { return loadAll[rules.Errors](paths, lab.Load) }
 
-// loadAll reads files of a kind whose mistakes are of a type.
+// loadAll reads files of a kind, each from what it is known by, whose mistakes are of a type.
 func loadAll[E interface {
 	~[]M
 	mistakes
-}, M error, T any](paths []string, load func(string) (T, error)) (files []T, err error) {
+}, M error, S, T any](sources []S, load func(S) (T, error)) (files []T, err error) {
 	var bad E
 	var unread []error
-	for _, path := range paths {
-		f, err := load(path)
+	for _, source := range sources {
+		f, err := load(source)
 		var found E
 		switch {
 		case errors.As(err, &found):

@@ -115,12 +115,7 @@ func (in *intake) read(texts ...rules.Text) (*rules.Set, error) {
 
 // parseLabs reads the texts of lab and rule files; what is wrong with any of them comes together.
 func parseLabs(texts []rules.Text) ([]*lab.File, error) {
-	paths, next := make([]string, len(texts)), 0
-	return loadAll[rules.Errors](paths, func(string) (*lab.File, error) {
-		t := texts[next]
-		next++
-		return lab.Parse(t.File, t.Text)
-	})
+	return loadAll[rules.Errors](texts, func(t rules.Text) (*lab.File, error) { return lab.Parse(t.File, t.Text) })
 }
 
 // check refuses what a file has besides rules, unless the box was started with it.
