@@ -59,15 +59,19 @@ func (o *observer) hear(e *engine.Event) {
 	o.keep(e)
 }
 
-// keep records an event, and writes it if it is wanted.
+// keep records an event, and writes it if it is wanted. It happens as soon as the last one
+// did, at the earliest: a worker may look at the clock, and tell only after the loop has
+// looked and told, or another worker.
 func (o *observer) keep(e *engine.Event) {
+	told := *e
+	told.Time = o.last
 	if !o.begun || len(o.events) < maxEvents {
-		o.events = append(o.events, e.Clone())
+		o.events = append(o.events, told.Clone())
 	} else {
 		o.unkept++
 	}
 	if o.begun {
-		o.write(e)
+		o.write(&told)
 	}
 }
 
@@ -77,7 +81,7 @@ func (o *observer) write(e *engine.Event) {
 		return
 	}
 	told := *e
-	told.Time = max(told.Time-o.zero, 0) // it never runs backwards, nor begins below zero
+	told.Time = max(told.Time-o.zero, 0) // what was before the client's start
 	o.pending = told.AppendJSON(o.pending)
 	if len(o.pending) > 1<<20 {
 		o.flushLocked()
@@ -102,7 +106,7 @@ func (o *observer) decided(now time.Duration, x *Expectation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = max(o.last, now)
-	e := engine.Event{Type: engine.EventExpect, Time: o.last, Action: "pass", Detail: x.Text, Reason: x.Why}
+	e := engine.Event{Type: engine.EventExpect, Action: "pass", Detail: x.Text, Reason: x.Why}
 	if !x.OK {
 		e.Action = "fail"
 	}
