@@ -218,7 +218,7 @@ type Endpoint struct {
 	wnd      uint32 // the window it advertised last, bytes
 	maxWnd   uint32 // the largest window it has been offered
 	peerWnd  uint32 // the window it was offered last
-	tsRecent uint32 // TS.Recent
+	tsRecent uint32 // TS.Recent; in SYN_SENT the TSval of its first SYN
 
 	ooo  ranges    // received beyond a hole
 	leap seq.Range // what rcv has passed at once as a hole was closed, the first that it has not acknowledged

@@ -66,7 +66,7 @@ func (x *Endpoint) gotSynOf(s *Segment) {
 // synSentGets follows tcp_rcv_synsent_state_process.
 func (st *step) synSentGets(r Dir, s *Segment) {
 	x := &st.c.ends[r]
-	if s.has(wire.ACK) && !seq.InRange(s.Ack, x.iss.Add(1), x.nxt.Add(1)) {
+	if s.has(wire.ACK) && (!seq.InRange(s.Ack, x.iss.Add(1), x.nxt.Add(1)) || x.oldEcho(s)) {
 		return // it answers RST and stays
 	}
 	switch {
@@ -84,10 +84,17 @@ func (st *step) synSentGets(r Dir, s *Segment) {
 		st.move(r, Established, ByDelivery)
 	default: // simultaneous open, or the second half of a split handshake
 		x.gotSynOf(s)
-		x.agree(s)
+		x.cross(s)
 		x.gap, x.resent = 0, 0 // the SYN-ACK repeats no SYN
 		st.move(r, SynRcvd, ByDelivery)
 	}
+}
+
+// oldEcho tells whether an endpoint that opens refuses a segment for its TSecr, which
+// is from before its first SYN. It refuses one from the future too, but only its own
+// clock knows that.
+func (x *Endpoint) oldEcho(s *Segment) bool {
+	return x.has(offersTS) && s.HasTS && s.TSEcr != 0 && int32(s.TSEcr-x.tsRecent) < 0
 }
 
 // meetFin notes the number of a FIN that was delivered, whatever x makes of it.
@@ -114,7 +121,7 @@ func (st *step) requestGets(r Dir, s *Segment) {
 	switch {
 	case again && !x.tooOld(s, 0):
 		// answered by another SYN-ACK
-	case s.has(wire.ACK) && (!x.has(sentSyn) || s.Ack != x.iss.Add(1)) && !s.has(wire.RST):
+	case s.has(wire.ACK) && (!x.has(sentSyn) || s.Ack != x.iss.Add(1)) && !s.has(wire.RST) && !x.fastOpened():
 		// answered by RST
 	case x.tooOld(s, 0) || st.wrongEcho(x, s) || !x.inRequestWindow(s):
 		if !s.has(wire.RST) {
@@ -124,9 +131,20 @@ func (st *step) requestGets(r Dir, s *Segment) {
 		x.set(challenged)
 	case s.has(wire.RST), s.has(wire.SYN) && s.Seq != x.irs:
 		st.move(r, Closed, ByDelivery)
+	case s.has(wire.SYN):
+		x.clear(passive) // it becomes a socket, but that refuses the segment and waits on
+		st.socketGets(r, s)
+	case x.fastOpened():
+		st.socketGets(r, s)
 	case s.has(wire.ACK):
 		st.becomeSocket(r, s)
 	}
+}
+
+// fastOpened tells whether a listener has taken data with the SYN: then there is a
+// socket already, in SYN_RCVD (RFC 7413, section 4.2.2).
+func (x *Endpoint) fastOpened() bool {
+	return x.has(passive|sentSyn|gotSyn) && x.irs.Add(1).Less(x.rcv)
 }
 
 // becomeSocket: the request is acknowledged, and its socket gets the segment.
@@ -206,5 +224,7 @@ func (st *step) socketGets(r Dir, s *Segment) {
 		st.queue(r, s)
 	case s.Seq.Less(x.rcv) && x.rcv.Less(s.Seq.Add(s.Len)):
 		st.move(r, Closed, ByDelivery) // data where the peer had ended: answered by RST
+	case s.Seq.Less(x.rcv) && x.rcv.Less(s.End()):
+		x.rcv = s.End() // another FIN, just behind the first: Linux counts it
 	}
 }

@@ -29,8 +29,8 @@
 // does a RST sent by an endpoint, except from SYN_SENT and SYN_RCVD, where it may
 // refuse one segment only; an ICMP error delivered may end these two; data delivered where the peer's FIN stood does it
 // too. A SYN delivered to TIME_WAIT may lead to SYN_RCVD, and one sent from it
-// to SYN_SENT. After a simultaneous open SYN_RCVD may send its FIN and is in
-// FIN_WAIT_1. A FIN that was sent before the peer's arrived may be seen after
+// to SYN_SENT. After a simultaneous open, or with Fast Open, SYN_RCVD may send its FIN
+// and is in FIN_WAIT_1. A FIN that was sent before the peer's arrived may be seen after
 // that was delivered: it leads from CLOSE_WAIT to CLOSING. An endpoint that
 // had to retransmit and has fallen silent is CLOSED by its timer.
 //
@@ -48,6 +48,10 @@
 // tell of it sooner, but it names the newest three or four ranges only, says nothing
 // by its absence, and may have crossed what was delivered since. Meanwhile a RST at the
 // end of such data is taken for exact (resetsBeyondHole); no other state depends on it.
+//
+// FIN_WAIT_2 is taken for that of a process which has shut down its side. After a close Linux
+// keeps less of it and judges otherwise (tcp_timewait_state_process): any RST in the window ends
+// it, and in 60 s the end comes without a word. On the wire the two look the same.
 //
 // There is no clock, log or goroutine here: callers pass the time, and one
 // goroutine owns a Table with all its connections.

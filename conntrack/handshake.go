@@ -31,9 +31,10 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 	case crossed:
 		x.start(s)
 		x.clear(passive)
-		x.agree(&Segment{HasTS: x.has(hasTS), HasScale: x.has(askedScale), SACK: x.has(askedSACK)})
+		x.cross(&Segment{HasTS: x.has(hasTS), HasScale: x.has(askedScale), SACK: x.has(askedSACK)})
 	default:
 		x.start(s)
+		x.tsRecent = s.TSVal
 		st.move(d, SynSent, why)
 	}
 }
@@ -41,10 +42,7 @@ func (st *step) sentSyn(d Dir, s *Segment) {
 // sentSynAck: the sender has received a SYN and answers it.
 func (st *step) sentSynAck(d Dir, s *Segment) {
 	x := &st.c.ends[d]
-	switch {
-	case x.has(sentSyn|prior) && x.iss == s.Seq:
-		return // the old incarnation's listener still waits for its ACK
-	case x.has(sentSyn) && x.iss == s.Seq:
+	if x.has(sentSyn) && x.iss == s.Seq {
 		st.sentSynAckAgain(d, s)
 		return
 	}
@@ -74,6 +72,8 @@ func (st *step) sentSynAckAgain(d Dir, s *Segment) {
 		st.c.synAckTS[1] = s.TSVal
 	}
 	switch {
+	case x.has(prior):
+		// The old incarnation's listener still waits for its ACK.
 	case x.state == SynSent: // both opens are active
 		x.answer(s)
 		st.move(d, SynRcvd, BySending)
@@ -191,6 +191,15 @@ func (x *Endpoint) agree(s *Segment) {
 	}
 	if x.has(offersSACK) && s.SACK {
 		x.set(sacks)
+	}
+}
+
+// cross is agree for a SYN that has crossed x's own: Linux then goes on to scale the
+// windows that it offers, whether the peer knows of it or not (measured on 6.18).
+func (x *Endpoint) cross(s *Segment) {
+	x.agree(s)
+	if x.has(offersScale) {
+		x.set(scales)
 	}
 }
 

@@ -63,6 +63,44 @@ func TestAsTheKernelDoes(t *testing.T) {
 			C! P. 1:101 ack 1 ts 11 ecr 49     = ESTABLISHED SYN_RCVD
 			C! P. 1:101 ack 1 ts 11 ecr 0      = ESTABLISHED ESTABLISHED
 		`},
+		{"who opens takes no echo from before its first SYN", "", true, `
+			C> S 0:0 ts 10
+			Cx S 0:0 ts 20
+			S! S. 0:0 ack 1 ts 50 ecr 9        = SYN_SENT SYN_RCVD
+			Cx R 1:1                           = SYN_SENT SYN_RCVD
+			S! R. 0:0 ack 1 ts 50 ecr 9        = SYN_SENT SYN_RCVD
+			S! S. 0:0 ack 1 ts 50 ecr 10       = ESTABLISHED SYN_RCVD
+		`},
+		{"and one of 0 is none", "", true, `
+			C> S 0:0 ts 10
+			S! R. 0:0 ack 1 ts 50 ecr 0        = CLOSED SYN_RCVD
+		`},
+		{"a request's socket refuses the SYN-ACK with data that it is made for", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1
+			C! S. 0:100 ack 1                  = ESTABLISHED SYN_RCVD
+			S> . 1:1 ack 1                     = ESTABLISHED SYN_RCVD : ack,dup-ack,challenge-ack
+			C> . 1:1 ack 1                     = ESTABLISHED ESTABLISHED
+		`},
+		{"Fast Open: who has taken data with the SYN may answer before it is acknowledged itself", "", false, `
+			C> S 0:4
+			S> S. 0:0 ack 5                    = ESTABLISHED SYN_RCVD
+			S> P. 1:5 ack 5                    = ESTABLISHED SYN_RCVD
+			C! . 5:5 ack 6                     = ESTABLISHED SYN_RCVD
+			C> . 5:5 ack 5                     = ESTABLISHED ESTABLISHED
+		`},
+		{"and close", "", false, `
+			C> S 0:4
+			S> S. 0:0 ack 5
+			S> FP. 1:5 ack 5                   = CLOSE_WAIT FIN_WAIT_1
+			C> . 5:5 ack 6                     = CLOSE_WAIT FIN_WAIT_2
+		`},
+		{"and be reset", "", false, `
+			C> S 0:4
+			S> S. 0:0 ack 5
+			C! R 6:6                           = ESTABLISHED SYN_RCVD
+			C! R 5:5                           = ESTABLISHED CLOSED
+		`},
 		{"and not of the SYN-ACK of its peer, whose own open is active", "", true, `
 			C> S 0:0 ts 10
 			Sx S. 0:0 ack 1 ts 50 ecr 10
@@ -90,6 +128,14 @@ func TestAsTheKernelDoes(t *testing.T) {
 			Cx R. 1:1 ack 1                    = CLOSED SYN_RCVD
 			C> S 5000:5000 ts 12               = SYN_SENT SYN_RCVD inc 2
 			~C                                 = SYN_SENT ESTABLISHED
+		`},
+		{"and of that when it is repeated", "", false, `
+			C> S 0:0 ts 10
+			S> S. 0:0 ack 1 ts 50 ecr 10
+			Cx R. 1:1 ack 1                    = CLOSED SYN_RCVD
+			C> S 5000:5000 ts 12               = SYN_SENT SYN_RCVD inc 2
+			Sx S. 0:0 ack 1 ts 60 ecr 10       = SYN_SENT SYN_RCVD
+			C! . 1:1 ack 1 ts 13 ecr 60        = SYN_SENT ESTABLISHED
 		`},
 		{"of two FINs beyond a hole the first counts, even if one acknowledges more", openData, true, `
 			C~ P. 101:201 ack 101
@@ -125,6 +171,21 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> . 1:1 ack 1 win 100
 			C> P. 1:1501 ack 1
 			C> F. 1501:1501 ack 1              = FIN_WAIT_1 CLOSE_WAIT
+		`},
+		{"whose SYN another has crossed scales its windows, asked to or not", "", false, `
+			C> S 0:0                           = SYN_SENT SYN_RCVD
+			S> S 0:0 wscale 4 win 100          = SYN_RCVD SYN_RCVD
+			S> S. 0:0 ack 1 wscale 4 win 100
+			C> S. 0:0 ack 1                    = ESTABLISHED ESTABLISHED
+			S> . 1:1 ack 1 win 100
+			C> P. 1:1501 ack 1
+			C> F. 1501:1501 ack 1              = FIN_WAIT_1 CLOSE_WAIT
+		`},
+		{"a FIN just behind the FIN is received like that", openData, true, `
+			C> F. 101:101 ack 101              = FIN_WAIT_1 CLOSE_WAIT
+			C! F. 101:102 ack 101              = FIN_WAIT_1 CLOSE_WAIT
+			C! R. 101:101 ack 101              = FIN_WAIT_1 CLOSE_WAIT
+			C! R. 103:103 ack 101              = FIN_WAIT_1 CLOSED
 		`},
 		{"no room: data where a FIN was, and not that", openData, true, `
 			S> . 101:101 ack 101 win 0
@@ -243,6 +304,13 @@ func TestAsTheKernelDoes(t *testing.T) {
 			~C
 			~C                            = FIN_WAIT_1 CLOSE_WAIT
 			S> . 101:101 ack 201          = FIN_WAIT_1 ESTABLISHED evidence
+		`},
+		{"a socket of the incarnation before goes on to TIME_WAIT, and nobody listens behind it", openData, false, `
+			C> S 5000:5000                = SYN_SENT ESTABLISHED inc 2
+			S> F. 101:101 ack 101         = SYN_SENT FIN_WAIT_1
+			C! F. 101:101 ack 102         = SYN_SENT TIME_WAIT
+			C! S 6000:6000                = SYN_SENT SYN_RCVD
+			S> . 102:102 ack 102          = SYN_SENT TIME_WAIT evidence
 		`},
 		{"TIME_WAIT that nobody listens behind, and a RST for who would have", closedByS, false, `
 			C> S 5000:5000                = SYN_SENT SYN_RCVD inc 2

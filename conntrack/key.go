@@ -4,40 +4,50 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+
+	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // A Key is a 4-tuple in one order for both directions: the smaller
 // address and port is its low end. IPv4 addresses are kept mapped into IPv6.
 type Key struct {
-	low, high         [2]uint64
+	low, high         wire.Addr
 	lowPort, highPort uint16
 }
 
-// KeyOf makes the key of a segment from src to dst. srcIsLow tells which end
-// of the key the sender is.
-func KeyOf(src, dst *[16]byte, srcPort, dstPort uint16) (k Key, srcIsLow bool) {
-	s := [2]uint64{binary.BigEndian.Uint64(src[:8]), binary.BigEndian.Uint64(src[8:])}
-	d := [2]uint64{binary.BigEndian.Uint64(dst[:8]), binary.BigEndian.Uint64(dst[8:])}
-	if less(s, d) || s == d && srcPort <= dstPort {
-		return Key{s, d, srcPort, dstPort}, true
+// set makes k the key of a segment from src to dst. It tells whether the sender is
+// the low end.
+func (k *Key) set(src, dst wire.Addr, srcPort, dstPort uint16) (srcIsLow bool) {
+	if src.Less(dst) || src == dst && srcPort <= dstPort {
+		k.low, k.high, k.lowPort, k.highPort = src, dst, srcPort, dstPort
+		return true
 	}
-	return Key{d, s, dstPort, srcPort}, false
+	k.low, k.high, k.lowPort, k.highPort = dst, src, dstPort, srcPort
+	return false
 }
 
-// KeyBetween is KeyOf for addresses as netip has them.
+// of makes k the key of a packet.
+func (k *Key) of(p *wire.Packet) (srcIsLow bool) {
+	src, dst := p.Addrs()
+	return k.set(src, dst, p.SrcPort(), p.DstPort())
+}
+
+// KeyBetween makes the key of a segment from src to dst. srcIsLow tells which end
+// of the key the sender is.
 func KeyBetween(src, dst netip.AddrPort) (k Key, srcIsLow bool) {
-	s, d := src.Addr().As16(), dst.Addr().As16()
-	return KeyOf(&s, &d, src.Port(), dst.Port())
+	srcIsLow = k.set(addrOf(src.Addr()), addrOf(dst.Addr()), src.Port(), dst.Port())
+	return k, srcIsLow
 }
 
-func less(a, b [2]uint64) bool {
-	return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+func addrOf(a netip.Addr) wire.Addr {
+	raw := a.As16()
+	return wire.Addr{Hi: binary.BigEndian.Uint64(raw[:8]), Lo: binary.BigEndian.Uint64(raw[8:])}
 }
 
-func addrPort(addr [2]uint64, port uint16) netip.AddrPort {
+func addrPort(a wire.Addr, port uint16) netip.AddrPort {
 	var raw [16]byte
-	binary.BigEndian.PutUint64(raw[:8], addr[0])
-	binary.BigEndian.PutUint64(raw[8:], addr[1])
+	binary.BigEndian.PutUint64(raw[:8], a.Hi)
+	binary.BigEndian.PutUint64(raw[8:], a.Lo)
 	return netip.AddrPortFrom(netip.AddrFrom16(raw).Unmap(), port)
 }
 
@@ -45,8 +55,8 @@ func addrPort(addr [2]uint64, port uint16) netip.AddrPort {
 // that nobody can aim connections at one bucket; no result depends on it.
 func (k *Key) hash(seed uint64) uint64 {
 	const m1, m2, m3 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
-	h := mix(k.low[0]^m1^seed, k.high[0]^m2)
-	h ^= mix(k.low[1]^m2, k.high[1]^m3^seed)
+	h := mix(k.low.Hi^m1^seed, k.high.Hi^m2)
+	h ^= mix(k.low.Lo^m2, k.high.Lo^m3^seed)
 	return mix(h^m1, uint64(k.lowPort)<<16|uint64(k.highPort)^m3)
 }
 

@@ -84,7 +84,7 @@ func (c *Conn) pickUp(sender Dir, s *Segment) {
 		c.ends[FromClient] = Endpoint{
 			state: SynSent, facts: sentSyn | offersScale | offersTS | offersSACK,
 			iss: s.Ack.Add(minusOne), una: s.Ack.Add(minusOne), nxt: s.Ack,
-			scale: maxScale, wnd: 0xffff,
+			scale: maxScale, wnd: 0xffff, tsRecent: s.TSEcr,
 		}
 		return
 	}

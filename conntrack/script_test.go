@@ -289,7 +289,7 @@ func (l *lab) segment(who string, words []string) (p wire.Packet, s Segment) {
 	if why := p.Parse(b.Append(nil), 0, false); why != wire.OK {
 		l.t.Fatalf("%q: %v", words, why)
 	}
-	return p, Read(&p).With(p.At(0))
+	return p, segmentOf(&p)
 }
 
 func (l *lab) number(text string) int {

@@ -20,8 +20,8 @@ type Segment struct {
 	SACK     bool // a SYN that permits selective acknowledgments
 }
 
-// Read takes from a packet what does not differ between its virtual segments;
-// With then makes each of them.
+// Read takes from a packet what does not differ between its virtual segments; Set
+// then makes it each of them in turn.
 func Read(p *wire.Packet) (s Segment) {
 	s.TSVal, s.TSEcr, s.HasTS = p.Timestamps()
 	if p.Flags().Has(wire.SYN) {
@@ -31,11 +31,10 @@ func Read(p *wire.Packet) (s Segment) {
 	return s
 }
 
-// With is s with the numbers of one virtual segment of its packet.
-func (s Segment) With(v wire.Segment) Segment {
+// Set gives s the numbers of one virtual segment of its packet.
+func (s *Segment) Set(v wire.Segment) {
 	s.Seq, s.Ack, s.Flags, s.Window = v.Seq, v.Ack, v.Flags, v.Window
 	s.Len = uint32(v.Len)
-	return s
 }
 
 func (s *Segment) has(f wire.Flags) bool { return s.Flags&f != 0 }

@@ -71,14 +71,21 @@ func (st *step) sent(d Dir, s *Segment) {
 	x.advertise(s)
 }
 
-// goesOn: an endpoint sends numbers that it has not sent before. Once these are those with
-// which the incarnation before began, they are its own.
+// goesOn: an endpoint sends numbers that it has not sent before. Those of the socket of an
+// earlier incarnation add to that one's. Once they are those with which the incarnation
+// before began, they are its own.
 func (c *Conn) goesOn(d Dir, r seq.Range) {
-	if r.Contains(c.old[d].From) {
-		c.old[d] = seq.Range{}
+	x, old := &c.ends[d], &c.old[d]
+	switch {
+	case x.has(prior):
+		if old.Len() > 0 && old.To == r.From {
+			old.To = r.To
+		}
+		return
+	case r.Contains(old.From):
+		*old = seq.Range{}
 	}
-	x := &c.ends[d]
-	if x.iss.Size(r.To) < x.iss.Size(r.From) && !x.has(prior) && c.laps[d] < math.MaxUint8 {
+	if x.iss.Size(r.To) < x.iss.Size(r.From) && c.laps[d] < math.MaxUint8 {
 		c.laps[d]++
 	}
 }
@@ -171,10 +178,16 @@ func (st *step) revive(d Dir, s *Segment) {
 
 // beyondRequest tells whether the segment shows that the ACK of x's SYN has
 // arrived. A listener's request sends nothing and takes nothing else; a socket
-// after a simultaneous open may send its FIN (RFC 9293, section 3.10.4).
+// after a simultaneous open may send its FIN (RFC 9293, section 3.10.4), and one of
+// Fast Open data too.
 func (x *Endpoint) beyondRequest(s *Segment) bool {
-	more := s.Len > 0 || s.has(wire.ACK) && x.has(gotSyn) && x.rcv.Less(s.Ack)
-	return more || x.has(passive) && s.has(wire.FIN)
+	switch {
+	case s.has(wire.ACK) && x.has(gotSyn) && x.rcv.Less(s.Ack):
+		return true
+	case x.fastOpened():
+		return false
+	}
+	return s.Len > 0 || x.has(passive) && s.has(wire.FIN)
 }
 
 // sentAck holds the acknowledgment against what the model thinks x has received.

@@ -130,9 +130,8 @@ func (t *Table) Find(src, dst netip.AddrPort) (*Conn, Dir) {
 
 // FindPacket is Find for a segment as it lies in a packet.
 func (t *Table) FindPacket(p *wire.Packet) (*Conn, Dir) {
-	var src, dst [16]byte
-	p.Addrs16(&src, &dst)
-	k, low := KeyOf(&src, &dst, p.SrcPort(), p.DstPort())
+	var k Key
+	low := k.of(p)
 	c := t.find(&k)
 	if c == nil {
 		return nil, 0
@@ -177,9 +176,8 @@ func (t *Table) Sent(now time.Duration, side int, p *wire.Packet, s *Segment) (*
 // Meet is the first half of Sent: it finds the connection that a segment belongs to, or
 // begins one, and leaves the endpoints as they are. A RST begins none.
 func (t *Table) Meet(now time.Duration, side int, p *wire.Packet, s *Segment) (*Conn, Dir) {
-	var src, dst [16]byte
-	p.Addrs16(&src, &dst)
-	k, low := KeyOf(&src, &dst, p.SrcPort(), p.DstPort())
+	var k Key
+	low := k.of(p)
 	c := t.find(&k)
 	switch {
 	case c == nil && s.has(wire.RST):

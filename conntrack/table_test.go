@@ -27,7 +27,14 @@ func packet(t testing.TB, src, dst netip.AddrPort, flags wire.Flags, n, ack uint
 	if why := p.Parse(b.Append(nil), 0, false); why != wire.OK {
 		t.Fatal(why)
 	}
-	return p, Read(&p).With(p.At(0))
+	return p, segmentOf(&p)
+}
+
+// segmentOf is the segment that a packet is.
+func segmentOf(p *wire.Packet) Segment {
+	s := Read(p)
+	s.Set(p.At(0))
+	return s
 }
 
 // crowd opens connections by the dozen.
@@ -48,7 +55,7 @@ func (cr *crowd) from(n int) (*wire.Packet, *Segment) {
 	ip := addr.Addr().As4()
 	copy(cr.first.Data()[12:16], ip[:])
 	binary.BigEndian.PutUint16(cr.first.Data()[20:22], addr.Port())
-	s := Read(cr.first).With(cr.first.At(0))
+	s := segmentOf(cr.first)
 	return cr.first, &s
 }
 
@@ -291,7 +298,7 @@ func (ps *passing) exchange(i uint32) {
 		if side == 1 {
 			p = &ps.back
 		}
-		s := Read(p).With(p.At(0))
+		s := segmentOf(p)
 		if side == 0 {
 			s.Seq = s.Seq.Add(i * 100)
 		} else {

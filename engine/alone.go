@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/tcpmangle/tcpmangle/conntrack"
 	"github.com/tcpmangle/tcpmangle/internal/seq"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
@@ -23,10 +25,14 @@ func (b *Box) departAlone(g *departure, i int) (left bool) {
 		rest.flags &^= wire.PSH
 	}
 	size := g.pieceSize(s, &rest)
-	for first := true; first || len(rest.payload) > 0; first = false {
-		one := rest.take(first, size)
+	for n := 0; n == 0 || len(rest.payload) > 0; n++ {
+		one := rest.take(n == 0, g.mostAtOnce(size))
 		g.packet.Part(&b.part, b.partHead[:], i, i+1)
 		b.fill(g, &one, size)
+		if n > 0 && g.apart > 0 && !b.full() {
+			b.putOff(g, time.Duration(n)*g.apart)
+			continue
+		}
 		left = b.send(g) || left
 	}
 	if emptied {
@@ -82,12 +88,20 @@ func (g *departure) pieceSize(s wire.Segment, is *body) int {
 	return size
 }
 
-// take takes off as much as a packet holds, in whole pieces.
-func (is *body) take(first bool, size int) (one body) {
-	most := mostBody
-	if size > 0 && size < most {
-		most -= most % size
+// mostAtOnce is the payload of the largest packet that may leave: as many whole pieces as it holds, or one, where
+// they are to be apart.
+func (g *departure) mostAtOnce(size int) int {
+	switch {
+	case size == 0 || size >= mostBody:
+		return mostBody
+	case g.apart > 0:
+		return size
 	}
+	return mostBody - mostBody%size
+}
+
+// take takes off what leaves at once.
+func (is *body) take(first bool, most int) (one body) {
 	one = *is
 	if !first {
 		one.flags &^= wire.CWR
@@ -99,6 +113,18 @@ func (is *body) take(first bool, size int) (one body) {
 	is.payload = is.payload[len(one.payload):]
 	is.start = is.start.Add(uint32(len(one.payload)))
 	return one
+}
+
+// putOff has b.part, which is finished, wait for a time of its own.
+func (b *Box) putOff(g *departure, after time.Duration) {
+	p, w := &b.part, wait{to: 1, dir: g.dir, side: 1 - g.side, verdict: Delay, kinds: b.journey.Kinds}
+	if g.wait != nil {
+		w.kinds, w.rule = g.wait.kinds, g.wait.rule
+	}
+	w.buf = b.pool.Get(p.HeaderLen() + p.PayloadLen())
+	w.buf.n = len(append(append(w.buf.raw[:0], p.Headers()...), p.Payload()...))
+	w.buf.Header = headerOf(p, g.header)
+	b.enqueue(w, b.now+after)
 }
 
 // fill completes b.part, which is the segment as it was, with what is left of it. As long as

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/paged"
 	"github.com/tcpmangle/tcpmangle/internal/sched"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
@@ -38,13 +39,13 @@ type Box struct {
 	byHand *rule // see Act; nil until it is needed
 
 	totals   *Totals
-	ordinals []uint64 // of connections over all Boxes, by Conn.Index; nil if this is the only one
+	ordinals *paged.List[uint64] // of connections over all Boxes, by Conn.Index; nil if this is the only one
 
 	pool  Pool
 	stats Stats
 
-	flows      []*flow // by Conn.Index
-	spareFlows []*flow
+	flows      paged.List[*flow] // by Conn.Index
+	spareFlows paged.List[*flow]
 	chosen     []candidate
 
 	packet  wire.Packet // the one in hand
@@ -62,8 +63,8 @@ type Box struct {
 
 	queue     sched.Alarms // of waits, by their places
 	alarms    sched.Alarms // of connections, by Conn.Index; see arm
-	waits     []wait
-	freeWaits []uint32
+	waits     paged.List[wait]
+	freeWaits paged.List[uint32]
 	arrivals  uint64
 
 	recordings  map[recordKey]recording
@@ -188,8 +189,8 @@ func (b *Box) Receive(now time.Duration, side int, buf *Buf) {
 func (b *Box) track() {
 	b.hastenFor()
 	p := &b.packet
-	common := conntrack.Read(p)
-	b.seg = common.With(p.At(0))
+	b.seg = conntrack.Read(p)
+	b.seg.Set(p.At(0))
 	c, d := b.table.Meet(b.now, b.side, p, &b.seg) // (3)
 	if c == nil {
 		b.stats.Segments += uint64(p.Segments())
@@ -202,7 +203,7 @@ func (b *Box) track() {
 		b.stirred(c, f)
 	}
 	if (f == nil || f.idle() && f.order[d] <= b.now) && !b.watching(f) {
-		b.passTracked(c, d, &common)
+		b.passTracked(c, d)
 		if f != nil {
 			f.streams[d].note(c.End(d))
 		}
@@ -214,7 +215,7 @@ func (b *Box) track() {
 	idle := b.now - c.LastSeen()
 	for i := b.train(c, d, f); i < p.Segments(); i++ {
 		if i > 0 {
-			b.seg = common.With(p.At(i))
+			b.seg.Set(p.At(i))
 			if len(f.moments) > 0 {
 				b.hasten(c) // the segment before it may have brought a moment
 			}
@@ -231,19 +232,17 @@ func (b *Box) watching(f *flow) bool {
 	return events && b.toldOfSegments() || b.cfg.Tap != nil || b.cfg.OnLook != nil
 }
 
-// passTracked forwards a packet as it came. Its segments move the endpoints
-// together: they are consecutive, and flags that count stand on the last.
-func (b *Box) passTracked(c *conntrack.Conn, d conntrack.Dir, common *conntrack.Segment) {
+// passTracked forwards a packet as it came; the segment in hand is its first. All of them
+// move the endpoints together: they are consecutive, and flags that count stand on the last.
+func (b *Box) passTracked(c *conntrack.Conn, d conntrack.Dir) {
 	p := &b.packet
-	whole := common.With(wire.Segment{
-		Seq: p.Seq(), Ack: p.Ack(), Flags: p.Flags(), Window: p.Window(), Len: p.PayloadLen(),
-	})
+	b.seg.Flags, b.seg.Len = p.Flags(), uint32(p.PayloadLen())
 	b.stats.Segments += uint64(p.Segments())
 	b.stats.Verdicts[Pass] += uint64(p.Segments())
 	b.stats.Whole++
-	b.table.SentOn(b.now, c, d, &whole)
+	b.table.SentOn(b.now, c, d, &b.seg)
 	if b.passWhole() {
-		b.table.Delivered(b.now, c, d, &whole)
+		b.table.Delivered(b.now, c, d, &b.seg)
 	}
 }
 
@@ -302,7 +301,7 @@ func (b *Box) walk(j *Journey) {
 		b.stats.Swallowed++
 		j.lose(r, "held")
 	} else if leader := b.leaderOf(f, j.Dir, j.Conn.Ordinal()); leader != 0 {
-		w := &b.waits[leader-1]
+		w := b.waitAt(leader - 1)
 		j.verdict, j.hold, j.leader, j.by = Hold, w.hold, leader, w.rule
 	}
 }

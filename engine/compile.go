@@ -176,8 +176,8 @@ func (b *Box) Heal(now time.Duration) {
 		r.enabled = false
 	}
 	b.armAll()
-	for _, f := range b.flows {
-		if f != nil {
+	for _, f := range b.flows.All() {
+		if f := *f; f != nil {
 			f.holes, f.hide, f.lost = [2]hole{}, [2]*rule{}, loss{}
 			b.endReordering(f)
 		}
@@ -200,8 +200,8 @@ func (b *Box) Stats() Stats {
 
 // Shutdown gives up what is held or delayed: it is counted, and leaves no more.
 func (b *Box) Shutdown() {
-	for i := range b.waits {
-		if w := &b.waits[i]; w.buf != nil || w.maker != nil {
+	for i, w := range b.waits.All() {
+		if w.buf != nil || w.maker != nil {
 			b.lose(uint32(i), LossShutdown)
 		}
 	}

@@ -120,7 +120,8 @@ func (b *Box) send(g *departure) bool {
 func (b *Box) tell(g *departure) {
 	common := conntrack.Read(&b.part)
 	for i := range b.part.Segments() {
-		b.left = common.With(b.part.At(i))
+		b.left = common
+		b.left.Set(b.part.At(i))
 		b.arrive(g, &b.part, i)
 	}
 }

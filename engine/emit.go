@@ -34,12 +34,15 @@ func (b *Box) carryOut(j *Journey) {
 	}
 	switch j.verdict {
 	case Pass, Delay:
-		if f := j.fate(); f.due > 0 {
-			b.wait(j, f)
-		} else {
+		f := j.fate()
+		if j.spans > 0 {
+			j.flow.order[j.Dir] = max(f.due, j.Now) + j.spans
+		}
+		if f.due == 0 {
 			b.pass(j, f)
 			return
 		}
+		b.wait(j, f)
 	case Hold:
 		b.flush()
 		b.holdBack(j)

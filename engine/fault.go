@@ -73,6 +73,7 @@ type Journey struct {
 	reason  string
 	due     time.Duration // of Delay
 	late    time.Duration // what shaping adds to its fate
+	spans   time.Duration // how long it takes to leave: what follows it waits for so long
 	keep    bool          // Delay: nothing may overtake it
 	hold    *holdFault    // of Hold, or
 	reorder *reorderFault // that which may be overtaken

@@ -23,12 +23,14 @@ type holdFault struct {
 
 var _ = register("hold", "keep the segment until something happens", terminal, func() Fault { return new(holdFault) })
 
-// Check refuses a hold without an end.
+// Check refuses a hold without an end, or with an end that never comes.
 func (f *holdFault) Check() []rules.Problem {
 	switch {
 	case f.Timeout > 0:
 	case f.Until.event == untilNever:
 		return []rules.Problem{{Err: `hold needs "until", "timeout" or both`}}
+	case f.OnTimeout == "drop":
+		return []rules.Problem{{Key: "on_timeout", Err: `on_timeout = "drop" needs "timeout": without it there is none`}}
 	case f.Until.event == untilNext && f.Behind:
 		return []rules.Problem{{Key: "behind", Other: "until", Err: `what comes later is held behind it, so until = "next" never comes; give it a "timeout"`}}
 	}
@@ -154,17 +156,17 @@ func (b *Box) release(j *Journey) {
 // unhold ends a hold: the segment leaves, and those that stand behind it, each unless it
 // stands behind another one, too. That one leads it then.
 func (b *Box) unhold(f *flow, place uint32) {
-	b.waits[place].leader = place + 1 // it goes as they do
+	b.waitAt(place).leader = place + 1 // it goes as they do
 	for _, p := range f.held {
-		w := &b.waits[p]
+		w := b.waitAt(p)
 		if w.leader != place+1 {
 			continue
 		}
 		ahead := b.leaderOf(f, w.dir, w.ordinal)
-		if ahead == 0 || b.waits[ahead-1].arrival > w.arrival {
+		if ahead == 0 || b.waitAt(ahead-1).arrival > w.arrival {
 			continue
 		}
-		w.hold, w.rule, w.leader = b.waits[ahead-1].hold, b.waits[ahead-1].rule, ahead
+		w.hold, w.rule, w.leader = b.waitAt(ahead-1).hold, b.waitAt(ahead-1).rule, ahead
 		b.queue.Clear(int(p))
 	}
 	b.dismiss(f, place, b.letGo)
@@ -174,7 +176,7 @@ func (b *Box) unhold(f *flow, place uint32) {
 func (b *Box) dismiss(f *flow, place uint32, let func(place uint32)) {
 	var going []uint32
 	f.held = slices.DeleteFunc(f.held, func(p uint32) bool {
-		goes := b.waits[p].leader == place+1
+		goes := b.waitAt(p).leader == place+1
 		if goes {
 			going = append(going, p)
 		}
@@ -204,7 +206,7 @@ func (b *Box) letGo(place uint32) {
 // flow has taken over, leads only what came with it.
 func (b *Box) leaderOf(f *flow, d conntrack.Dir, conn uint64) uint32 {
 	for _, place := range f.held {
-		if w := &b.waits[place]; w.dir == d && w.ordinal == conn && w.leader == 0 && w.hold.Behind {
+		if w := b.waitAt(place); w.dir == d && w.ordinal == conn && w.leader == 0 && w.hold.Behind {
 			return place + 1
 		}
 	}
@@ -213,7 +215,7 @@ func (b *Box) leaderOf(f *flow, d conntrack.Dir, conn uint64) uint32 {
 
 // timedOut ends a hold at its timeout.
 func (b *Box) timedOut(place uint32) {
-	w := &b.waits[place]
+	w := b.waitAt(place)
 	f := b.flowAt(w)
 	if f == nil {
 		b.lose(place, LossGone)

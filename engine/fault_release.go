@@ -56,7 +56,7 @@ func (b *Box) releaseHeld(f *flow, meant func(*wait) bool) {
 	for again := true; again; {
 		again = false
 		for _, place := range f.held {
-			if w := &b.waits[place]; w.leader == 0 && meant(w) {
+			if w := b.waitAt(place); w.leader == 0 && meant(w) {
 				b.unhold(f, place)
 				again = true
 				break
@@ -69,14 +69,14 @@ func (b *Box) releaseHeld(f *flow, meant func(*wait) bool) {
 func (b *Box) releaseAll(meant func(*wait) bool) (n int) {
 	b.flush()
 	var places []uint32
-	for i := range b.waits {
-		if w := &b.waits[i]; w.hold != nil && w.leader == 0 && meant(w) {
+	for i, w := range b.waits.All() {
+		if w.hold != nil && w.leader == 0 && meant(w) {
 			places = append(places, uint32(i))
 		}
 	}
-	slices.SortFunc(places, func(x, y uint32) int { return cmp.Compare(b.waits[x].arrival, b.waits[y].arrival) })
+	slices.SortFunc(places, func(x, y uint32) int { return cmp.Compare(b.waitAt(x).arrival, b.waitAt(y).arrival) })
 	for _, place := range places {
-		if f := b.flowAt(&b.waits[place]); f != nil {
+		if f := b.flowAt(b.waitAt(place)); f != nil {
 			b.unhold(f, place)
 			n++
 		}

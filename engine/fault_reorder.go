@@ -33,7 +33,7 @@ func (f *reorderFault) Apply(j *Journey) {
 func (b *Box) letOvertake(j *Journey, w wait) {
 	w.ahead = j.reorder.Behind
 	place := b.enqueue(w, max(j.Now+j.reorder.Timeout, j.flow.order[j.Dir]))
-	j.flow.overtaken = append(j.flow.overtaken, ticket{place, b.waits[place].ticket})
+	j.flow.overtaken = append(j.flow.overtaken, ticket{place, b.waitAt(place).ticket})
 }
 
 // overtaking tells whether a segment of the connection waits to be overtaken.
@@ -84,7 +84,7 @@ func (b *Box) letOvertaken(f *flow) {
 
 // waiting is the wait that a ticket calls, nil if it has gone.
 func (b *Box) waiting(t ticket) *wait {
-	if w := &b.waits[t.place]; w.ticket == t.ticket {
+	if w := b.waitAt(t.place); w.ticket == t.ticket {
 		return w
 	}
 	return nil

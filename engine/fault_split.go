@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
 )
@@ -9,17 +10,20 @@ import (
 // splitFault sends a payload in smaller segments. FIN and PSH stay on the last of them,
 // CWR on the first.
 type splitFault struct {
-	Size uint16 `rule:"size,primary" doc:"payload bytes of each piece" required:"true" min:"1"`
+	Size  uint16        `rule:"size,primary" doc:"payload bytes of each piece" required:"true" min:"1"`
+	Apart time.Duration `rule:"apart" doc:"how long after one piece the next leaves; nothing overtakes them" default:"0s" max:"1h"`
 }
 
 var _ = register("split", "the payload in smaller segments", onward, func() Fault { return new(splitFault) })
 
 func (f *splitFault) Apply(j *Journey) {
-	if j.Kinds.Has(conntrack.KindICMP) || j.Seg.Len <= uint32(f.Size) {
+	if j.Kinds.Has(conntrack.KindICMP) {
 		return
 	}
-	j.mods.split = f.Size
-	j.tell("split", func() string {
-		return fmt.Sprintf("into %d pieces", (j.Seg.Len+uint32(f.Size)-1)/uint32(f.Size))
-	})
+	pieces := (j.Seg.Len + uint32(f.Size) - 1) / uint32(f.Size)
+	j.spans = time.Duration(pieces) * f.Apart
+	if pieces > 1 {
+		j.mods.split, j.mods.apart = f.Size, f.Apart
+		j.tell("split", func() string { return fmt.Sprintf("into %d pieces", pieces) })
+	}
 }

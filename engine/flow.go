@@ -50,8 +50,8 @@ func (f *flow) atRest() bool {
 
 // flowOf is the flow of a connection, nil if no rule can concern it.
 func (b *Box) flowOf(c *conntrack.Conn) *flow {
-	if i := c.Index(); i < len(b.flows) {
-		return b.flows[i]
+	if i := c.Index(); i < b.flows.Len() {
+		return *b.flows.At(i)
 	}
 	return nil
 }
@@ -59,14 +59,11 @@ func (b *Box) flowOf(c *conntrack.Conn) *flow {
 // newFlow gives a connection a flow, an empty one.
 func (b *Box) newFlow(c *conntrack.Conn) *flow {
 	f := &flow{}
-	if last := len(b.spareFlows) - 1; last >= 0 {
-		f = b.spareFlows[last]
-		b.spareFlows = b.spareFlows[:last]
+	if b.spareFlows.Len() > 0 {
+		f = b.spareFlows.Pop()
 	}
-	for len(b.flows) <= c.Index() {
-		b.flows = append(b.flows, nil)
-	}
-	b.flows[c.Index()] = f
+	b.flows.Extend(c.Index() + 1)
+	*b.flows.At(c.Index()) = f
 	return f
 }
 
@@ -75,7 +72,7 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	if f == nil {
 		return
 	}
-	b.flows[c.Index()] = nil
+	*b.flows.At(c.Index()) = nil
 	for _, place := range f.held {
 		b.lose(place, LossGone)
 	}
@@ -84,7 +81,7 @@ func (b *Box) dropFlow(c *conntrack.Conn) {
 	}
 	b.alarms.Clear(c.Index())
 	*f = flow{rules: f.rules[:0], moments: f.moments[:0], held: f.held[:0], tags: f.tags[:0]}
-	b.spareFlows = append(b.spareFlows, f)
+	b.spareFlows.Push(f)
 }
 
 // Opened chooses the rules that can concern a new connection. It is part of
@@ -104,7 +101,7 @@ func (b *Box) Opened(c, old *conntrack.Conn) {
 			// which may have been opened by the other endpoint.
 			f.held, before.held = append(f.held, before.held...), before.held[:0]
 			for _, place := range f.held {
-				w := &b.waits[place]
+				w := b.waitAt(place)
 				w.dir = c.DirFrom(w.side)
 			}
 		}
@@ -184,8 +181,8 @@ func (b *Box) chooseFor(c *conntrack.Conn) {
 // settleRules ends a change of rules: what waits in the name of a rule that goes on
 // does so in the name of its place in the new set.
 func (b *Box) settleRules() {
-	for i := range b.waits {
-		if w := &b.waits[i]; w.rule != nil && w.rule.kept != nil {
+	for _, w := range b.waits.All() {
+		if w.rule != nil && w.rule.kept != nil {
 			w.rule = w.rule.kept
 		}
 	}
@@ -233,7 +230,7 @@ func (b *Box) heldBy(j *Journey, r *rule) *rule {
 		return nil
 	}
 	for _, place := range j.flow.held {
-		w := &b.waits[place]
+		w := b.waitAt(place)
 		if w.dir == j.Dir && w.ordinal == j.Conn.Ordinal() && (r == nil || w.rule == r) && w.span.Overlaps(span) {
 			return w.rule
 		}

@@ -54,7 +54,8 @@ func (b *Box) settleGone() {
 	for _, r := range b.rules.rules {
 		inForce[r] = true
 	}
-	for _, f := range b.flows {
+	for _, at := range b.flows.All() {
+		f := *at
 		if f == nil {
 			continue
 		}
@@ -77,8 +78,8 @@ func (b *Box) settleGone() {
 
 // forgeNone gives up what was to be forged later and is meant.
 func (b *Box) forgeNone(meant func(*wait) bool) {
-	for i := range b.waits {
-		if w := &b.waits[i]; w.verdict == Forged && meant(w) {
+	for i, w := range b.waits.All() {
+		if w.verdict == Forged && meant(w) {
 			b.lose(uint32(i), LossHealed)
 		}
 	}

@@ -46,6 +46,31 @@ func TestReadLate(t *testing.T) {
 	}
 }
 
+// Who calls a worker that has woken late finds a box that has caught up: nothing waits in it that
+// should have left by then.
+func TestCallFindsNothingOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, mustParse(t, `
+[[rule]]
+match = { segment = "data" }
+action = { delay = "10ms" }`))
+		defer r.end()
+		r.send(handshake(0)...)
+		overdue := 0
+		for i := range uint32(100) {
+			r.send(segment{from: client, flags: wire.ACK, seq: 1 + 10*i, ack: 1, size: 10})
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond) // the worker and we wake at the same moment
+			r.Call(func(b *engine.Box, now time.Duration) {
+				overdue += b.Stats().Waiting
+			})
+		}
+		if overdue > 0 {
+			t.Errorf("%d times of 100 a segment that was due was in the box", overdue)
+		}
+	})
+}
+
 // wantServer wants the server of the one connection in a state.
 func (r *rig) wantServer(want conntrack.State) {
 	r.t.Helper()

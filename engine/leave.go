@@ -83,7 +83,8 @@ func (b *Box) departAfterWait(g *departure) bool {
 	}
 	common := conntrack.Read(g.packet)
 	for i := w.from; i < w.to; i++ {
-		b.left = common.With(g.packet.At(i))
+		b.left = common
+		b.left.Set(g.packet.At(i))
 		b.arrive(g, g.packet, i)
 	}
 	return true

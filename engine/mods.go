@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
@@ -15,6 +17,7 @@ type mods struct {
 	mss        uint16          // 0: as it is
 	keep       uint16          // payload bytes that are left, if truncated
 	split      uint16          // payload bytes of each piece; 0: in one
+	apart      time.Duration   // from one piece to the next
 	ttl        uint8           // 0: as it is
 	hasWindow  bool
 	truncated  bool

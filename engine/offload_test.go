@@ -80,6 +80,9 @@ var equivalenceRules = []string{
 	every = 3
 	action = { split = 200 }`,
 	`match = { segment = "data" }
+	every = 3
+	action = { split = { size = 300, apart = "1ms" } }`,
+	`match = { segment = "data" }
 	probability = 0.3
 	action = { corrupt = { bytes = 2 } }`,
 	`match = { segment = "data" }

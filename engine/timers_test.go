@@ -84,7 +84,7 @@ func TestManyDelayedOnTUN(t *testing.T) {
 		}
 	}
 	var late engine.Lateness
-	for end := time.Now().Add(10 * time.Second); late.Count() < delayed && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); late.Count() < delayed && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		late = eng.Stats().Lateness
 	}
 	if err := stopped(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/internal/paged"
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
@@ -40,7 +41,7 @@ func (b *Box) shareTotals(t *Totals) {
 		b.totals = new(Totals)
 		return
 	}
-	b.totals, b.ordinals = t, make([]uint64, 1)
+	b.totals, b.ordinals = t, new(paged.List[uint64])
 }
 
 // number gives a new connection its ordinal among those of all Boxes.
@@ -48,10 +49,8 @@ func (b *Box) number(c *conntrack.Conn) {
 	if b.ordinals == nil {
 		return // its own table counts right
 	}
-	for len(b.ordinals) <= c.Index() {
-		b.ordinals = append(b.ordinals, 0)
-	}
-	b.ordinals[c.Index()] = b.totals.conns.Add(1)
+	b.ordinals.Extend(c.Index() + 1)
+	*b.ordinals.At(c.Index()) = b.totals.conns.Add(1)
 }
 
 // ordinal counts the connections in the order of their SYNs, from 1.
@@ -59,7 +58,7 @@ func (b *Box) ordinal(c *conntrack.Conn) uint64 {
 	if b.ordinals == nil {
 		return c.Ordinal()
 	}
-	return b.ordinals[c.Index()]
+	return *b.ordinals.At(c.Index())
 }
 
 // of gives the counts of a set's rules, by their place in it. Boxes that are given

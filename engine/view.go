@@ -136,8 +136,8 @@ func (e *Engine) Held() map[string]int {
 	held := make(map[string]int)
 	e.inspect(func() {
 		for _, b := range e.boxes {
-			for i := range b.waits {
-				if w := &b.waits[i]; w.hold != nil {
+			for _, w := range b.waits.All() {
+				if w.hold != nil {
 					held[w.rule.Name] += w.size()
 				}
 			}

@@ -98,20 +98,23 @@ func (b *Box) share(from, to int) (buf *Buf, first, end int) {
 	return b.buf.Keep(), from, to
 }
 
+// waitAt is the wait at a place.
+func (b *Box) waitAt(place uint32) *wait { return b.waits.At(int(place)) }
+
 // never is a due time for what only an event lets go.
 const never = time.Duration(-1)
 
 func (b *Box) enqueue(w wait, due time.Duration) (place uint32) {
-	if last := len(b.freeWaits) - 1; last >= 0 {
-		place = b.freeWaits[last]
-		b.freeWaits = b.freeWaits[:last]
+	if b.freeWaits.Len() > 0 {
+		place = b.freeWaits.Pop()
 	} else {
-		place = uint32(len(b.waits))
-		b.waits = append(b.waits, wait{})
+		place = uint32(b.waits.Len())
+		b.waits.Push(wait{})
 	}
 	b.arrivals++
-	w.ticket, w.arrival = b.waits[place].ticket, b.arrivals
-	b.waits[place] = w
+	at := b.waitAt(place)
+	w.ticket, w.arrival = at.ticket, b.arrivals
+	*at = w
 	if due != never {
 		b.queue.Set(int(place), due)
 	}
@@ -124,10 +127,11 @@ func (w *wait) size() int { return max(w.to-w.from, 1) }
 
 // settle takes a wait out; its buffer goes to the caller.
 func (b *Box) settle(place uint32) wait {
-	w := b.waits[place]
-	b.waits[place] = wait{ticket: w.ticket + 1}
+	at := b.waitAt(place)
+	w := *at
+	*at = wait{ticket: w.ticket + 1}
 	b.queue.Clear(int(place))
-	b.freeWaits = append(b.freeWaits, place)
+	b.freeWaits.Push(place)
 	b.stats.Waiting -= w.size()
 	return w
 }
@@ -198,7 +202,7 @@ func (b *Box) letOut(due time.Duration) {
 
 // expired: the due time of a delayed segment, or the timeout of a held one.
 func (b *Box) expired(place uint32) {
-	if b.waits[place].hold != nil {
+	if b.waitAt(place).hold != nil {
 		b.timedOut(place)
 		return
 	}

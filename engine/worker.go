@@ -68,15 +68,16 @@ func (w *worker) run() error {
 	defer w.poller.Close()
 	defer w.box.Shutdown()
 	for !w.engine.stopping() {
-		if w.mail.waiting() {
-			w.serve() // and then read, so that mail upon mail does not keep packets waiting
-		}
 		start := w.now()
 		n, err := w.readAll()
 		if err != nil {
 			return err
 		}
 		w.box.Advance(w.now())
+		if w.mail.waiting() {
+			w.serve() // what had come and what was due is done by then, however late this thread has woken
+			continue
+		}
 		if n == burst {
 			continue // there may be more
 		}

@@ -290,7 +290,7 @@ func TestWorkersReloadUnderTraffic(t *testing.T) {
 		r.Report()
 	}
 	traffic.Wait()
-	for end := time.Now().Add(10 * time.Second); r.Stats().Segments < conns*rounds && time.Now().Before(end); {
+	for end := time.Now().Add(patience); r.Stats().Segments < conns*rounds && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	r.wantFired("every-tenth", conns/10*rounds)

@@ -164,7 +164,7 @@ func workersOnTUN(t *testing.T, workers int, steering engine.Steering) {
 func awaitOver(t *testing.T, eng *engine.Engine, seen *witness, conns int) {
 	t.Helper()
 	over := 0
-	for end := time.Now().Add(5 * time.Second); over < conns && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); over < conns && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err := eng.Call(func(*engine.Box, time.Duration) { over = seen.over() }); err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func serveEchoes(l net.Listener) {
 }
 
 // patience is for a machine with much else to do.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // echo is one connection; its port is known by no other, in IPv4 and in IPv6.
 func echo(ns *netns.NS, to string, port uint16) error {

@@ -122,3 +122,17 @@ func TestTableFindsAll(t *testing.T) {
 	}
 	f.find(5000, 2000) // panics if one is missing
 }
+
+// Who disturbs one piece of a round does not change what the round tells.
+func TestCostsAreOfTheFastestPiece(t *testing.T) {
+	r := &run{cfg: Config{Rounds: 2, Alone: pieces}}
+	times := 0
+	r.costs(SegmentCost, cost{"disturbed", func(n int) {
+		if times++; times%pieces == 1 {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}})
+	if v := r.values[0]; len(v.Rounds) != 2 || times != 2*pieces || v.Rounds[0] > 50e6 || v.Rounds[1] > 50e6 {
+		t.Errorf("%d times, %v", times, v.Rounds)
+	}
+}

@@ -64,6 +64,7 @@ func targets(c Config) []target {
 		{"segment with 1,000 rules, over 1 rule", manyRules, oneRule, SegmentCost, atMost(1.1)},
 		{"bytes a tracked connection", tracked, "", Memory, atMost(512)},
 		{"lookup in " + grouped(float64(c.Conns)) + ", over 1,000", largeTable(c.Conns), smallTable, LookupCost, atMost(3)},
+		{"longest SYN, table " + growing(c.Conns), growing(c.Conns), "", LongestSYN, atMost(1000)},
 		{"allocations a passing segment", passing, "", Allocations, atMost(0)},
 		{"timers, p99 with " + heldSubject(c.Held), heldSubject(c.Held), "", Lateness99, atMost(1000)},
 	}

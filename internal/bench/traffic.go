@@ -17,6 +17,7 @@ const (
 	MachineCPU  = "machine CPU"
 	SegmentCost = "segment"
 	LookupCost  = "lookup"
+	LongestSYN  = "longest SYN"
 	ReadCost    = "dependent read"
 	Memory      = "memory"
 	Allocations = "allocations"
@@ -27,7 +28,7 @@ const (
 var units = map[string]string{
 	BulkOne: "Gbit/s", BulkFour: "Gbit/s", RoundTrip: "us", RoundTrip99: "us", Connections: "/s",
 	ProcessCPU: "s/GiB", MachineCPU: "s/GiB", SegmentCost: "ns", LookupCost: "ns", ReadCost: "ns",
-	Memory: "bytes", Allocations: "", Lateness: "us", Lateness99: "us",
+	LongestSYN: "us", Memory: "bytes", Allocations: "", Lateness: "us", Lateness99: "us",
 }
 
 // A traffic is one kind of load, measured once.

@@ -2,13 +2,18 @@
 // among equal times by arrival, so that the same input gives the same order.
 package sched
 
-import "time"
+import (
+	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/paged"
+)
 
 // A Queue orders values by due time, then by arrival. It is a 4-ary heap of
 // values, not of pointers: pushing allocates only while the queue grows past
-// its largest size so far. The zero Queue is ready; one goroutine owns it.
+// its largest size so far, and copies nothing then. The zero Queue is ready; one
+// goroutine owns it.
 type Queue[T any] struct {
-	heap    []entry[T]
+	heap    paged.List[entry[T]]
 	arrival uint64
 }
 
@@ -23,60 +28,62 @@ func (a *entry[T]) before(b *entry[T]) bool {
 }
 
 // Len is the number of values that wait.
-func (q *Queue[T]) Len() int { return len(q.heap) }
+func (q *Queue[T]) Len() int { return q.heap.Len() }
 
 // Push adds a value due at a time on the caller's clock.
 func (q *Queue[T]) Push(due time.Duration, v T) {
 	q.arrival++
-	q.heap = append(q.heap, entry[T]{due, q.arrival, v})
-	q.up(len(q.heap) - 1)
+	q.heap.Push(entry[T]{due, q.arrival, v})
+	q.up(q.heap.Len() - 1)
 }
 
 // Next is when the earliest value is due; ok is false when none waits.
 func (q *Queue[T]) Next() (due time.Duration, ok bool) {
-	if len(q.heap) == 0 {
+	if q.heap.Len() == 0 {
 		return 0, false
 	}
-	return q.heap[0].due, true
+	return q.heap.At(0).due, true
 }
 
 // Pop takes the earliest value if it is due at now.
 func (q *Queue[T]) Pop(now time.Duration) (v T, due time.Duration, ok bool) {
-	if len(q.heap) == 0 || q.heap[0].due > now {
+	if q.heap.Len() == 0 || q.heap.At(0).due > now {
 		return v, 0, false
 	}
-	first := q.heap[0]
-	last := len(q.heap) - 1
-	q.heap[0] = q.heap[last]
-	q.heap[last] = entry[T]{} // keeps nothing alive that has left
-	q.heap = q.heap[:last]
-	q.down(0)
+	first := *q.heap.At(0)
+	if last := q.heap.Pop(); q.heap.Len() > 0 {
+		*q.heap.At(0) = last
+		q.down(0)
+	}
 	return first.value, first.due, true
 }
 
 func (q *Queue[T]) up(i int) {
+	this := q.heap.At(i)
 	for i > 0 {
-		parent := (i - 1) / 4
-		if !q.heap[i].before(&q.heap[parent]) {
+		i = (i - 1) / 4
+		parent := q.heap.At(i)
+		if !this.before(parent) {
 			return
 		}
-		q.heap[i], q.heap[parent] = q.heap[parent], q.heap[i]
-		i = parent
+		*this, *parent = *parent, *this
+		this = parent
 	}
 }
 
 func (q *Queue[T]) down(i int) {
+	this := q.heap.At(i)
 	for {
-		least := i
-		for child := 4*i + 1; child <= 4*i+4 && child < len(q.heap); child++ {
-			if q.heap[child].before(&q.heap[least]) {
-				least = child
+		at, least := i, this
+		for child := 4*i + 1; child <= 4*i+4 && child < q.heap.Len(); child++ {
+			if c := q.heap.At(child); c.before(least) {
+				at, least = child, c
 			}
 		}
-		if least == i {
+		if at == i {
 			return
 		}
-		q.heap[i], q.heap[least] = q.heap[least], q.heap[i]
-		i = least
+		*this, *least = *least, *this
+		i, this = at, least
 	}
 }

@@ -3,9 +3,11 @@ package sched
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 func TestOrderIsByDueTimeThenArrival(t *testing.T) {
@@ -61,6 +63,38 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		q.Pop(now)
 	}); n != 0 {
 		t.Fatalf("%v allocations for a push and a pop", n)
+	}
+}
+
+// Growing copies nothing, whoever waits for it: hardly more is allocated on the way than
+// there is in the end.
+func TestGrowthCopiesNothing(t *testing.T) {
+	const n = 100_000
+	var q Queue[uint32]
+	var a Alarms
+	for _, row := range []struct {
+		name string
+		most uintptr // bytes
+		grow func()
+	}{
+		{"queue", n * unsafe.Sizeof(entry[uint32]{}), func() {
+			for i := range n {
+				q.Push(time.Duration(i), 1)
+			}
+		}},
+		{"alarms", n * (unsafe.Sizeof(set{}) + 4), func() {
+			for i := range n {
+				a.Set(i, time.Duration(i))
+			}
+		}},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		row.grow()
+		runtime.ReadMemStats(&after)
+		if got := uintptr(after.TotalAlloc - before.TotalAlloc); got > row.most*5/4 {
+			t.Errorf("%s: %d bytes were allocated for %d", row.name, got, row.most)
+		}
 	}
 }
 

@@ -100,16 +100,23 @@ func (p *Packet) SrcAddrPort() netip.AddrPort { return netip.AddrPortFrom(p.Src(
 // DstAddrPort is the receiving endpoint.
 func (p *Packet) DstAddrPort() netip.AddrPort { return netip.AddrPortFrom(p.Dst(), p.DstPort()) }
 
-// Addrs16 writes both addresses in 16 bytes each, IPv4 as ::ffff:a.b.c.d: what a
-// hash or a table key wants, without netip on the way.
-func (p *Packet) Addrs16(src, dst *[16]byte) {
+// An Addr is an IP address as two numbers, IPv4 as ::ffff:a.b.c.d: what a hash or a
+// table key wants.
+type Addr struct{ Hi, Lo uint64 }
+
+// Less orders addresses by their bits.
+func (a Addr) Less(b Addr) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo < b.Lo }
+
+// Addrs are the source and the destination address.
+func (p *Packet) Addrs() (src, dst Addr) {
 	if p.v6 {
-		*src, *dst = [16]byte(p.ip[8:24]), [16]byte(p.ip[24:40])
-		return
+		raw := p.ip[8:40]
+		return Addr{binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])},
+			Addr{binary.BigEndian.Uint64(raw[16:]), binary.BigEndian.Uint64(raw[24:])}
 	}
-	*src, *dst = [16]byte{10: 0xff, 11: 0xff}, [16]byte{10: 0xff, 11: 0xff}
-	*(*[4]byte)(src[12:]) = [4]byte(p.ip[12:16])
-	*(*[4]byte)(dst[12:]) = [4]byte(p.ip[16:20])
+	const mapped = 0xffff << 32
+	raw := p.ip[12:20]
+	return Addr{Lo: mapped | uint64(binary.BigEndian.Uint32(raw))}, Addr{Lo: mapped | uint64(binary.BigEndian.Uint32(raw[4:]))}
 }
 
 // TTL is the time to live, the hop limit of IPv6.

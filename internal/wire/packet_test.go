@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -112,12 +113,16 @@ func TestAccessors(t *testing.T) {
 				t.Errorf("v6 %v: %s = %v, want %v", v6, name, got[name], w)
 			}
 		}
-		var src, dst [16]byte
-		p.Addrs16(&src, &dst)
-		if netip.AddrFrom16(src).Unmap() != p.Src() || netip.AddrFrom16(dst).Unmap() != p.Dst() {
-			t.Errorf("v6 %v: Addrs16 = %x %x, want %v %v", v6, src, dst, p.Src(), p.Dst())
+		if src, dst := p.Addrs(); src != addrOf(p.Src()) || dst != addrOf(p.Dst()) {
+			t.Errorf("v6 %v: Addrs = %x %x, want %v %v", v6, src, dst, p.Src(), p.Dst())
 		}
 	}
+}
+
+// addrOf is what a packet with the address is to say.
+func addrOf(a netip.Addr) Addr {
+	raw := a.As16()
+	return Addr{binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])}
 }
 
 // TestParseForgets makes sure that a view used again shows nothing of before.

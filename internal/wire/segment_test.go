@@ -240,15 +240,14 @@ func FuzzSegments(f *testing.F) {
 func TestAllocations(t *testing.T) {
 	data := build(false, Build{Flags: ACK | PSH, Options: timestamps(1, 2), Payload: bytesOf(14480)})
 	var (
-		p        Packet
-		head     [MaxHeader]byte
-		src, dst [16]byte
-		sum      uint32
-		out      = make([]byte, 0, 2000)
+		p    Packet
+		head [MaxHeader]byte
+		sum  uint32
+		out  = make([]byte, 0, 2000)
 	)
 	allocs := testing.AllocsPerRun(100, func() {
 		p.Parse(data, 1448, true)
-		p.Addrs16(&src, &dst)
+		p.Addrs()
 		_, _ = p.SrcAddrPort(), p.DstAddrPort()
 		for i := range p.Segments() {
 			sum += p.At(i).SegLen()
