@@ -66,7 +66,9 @@ var onSegments = []faultMaker{
 	}},
 	{"rewrite", 0.5, randomEdits},
 	{"rewrite", 0.5, randomEdits},
-	{"split", 0.9, func(r *rand.Rand) string { return fmt.Sprintf(`size = %d`, 1+r.IntN(1000)) }},
+	{"split", 0.9, func(r *rand.Rand) string {
+		return fmt.Sprintf(`size = %d, apart = "%dus"`, 1+r.IntN(1000), max(0, r.IntN(100)-50))
+	}},
 	{"corrupt", 0.4, func(r *rand.Rand) string {
 		return fmt.Sprintf(`bytes = %d, where = "%s", checksum = "%s"`, 1+r.IntN(3), pick(r, "payload", "header"), pick(r, "fix", "keep"))
 	}},

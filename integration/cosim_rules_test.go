@@ -53,14 +53,18 @@ func randomRule(r *rand.Rand, i int) string {
 	return text.String()
 }
 
+// neverFrom is who sends no such segment; a rule that asked for one would be refused.
+var neverFrom = map[string]string{"handshake-ack": "server", "first-fin": "passive-closer", "second-fin": "active-closer"}
+
 // randomMatch says which segments are meant; all of them if it is empty.
 func randomMatch(r *rand.Rand) string {
 	var keys []string
-	if kind := faultKinds[r.IntN(len(faultKinds))]; kind != "" {
+	kind := faultKinds[r.IntN(len(faultKinds))]
+	if kind != "" {
 		keys = append(keys, fmt.Sprintf("segment = %q", kind))
 	}
-	if r.IntN(3) == 0 {
-		keys = append(keys, fmt.Sprintf("from = %q", pick(r, "client", "server", "active-closer", "passive-closer")))
+	if from := pick(r, "client", "server", "active-closer", "passive-closer"); r.IntN(3) == 0 && from != neverFrom[kind] {
+		keys = append(keys, fmt.Sprintf("from = %q", from))
 	}
 	if r.IntN(8) == 0 {
 		keys = append(keys, fmt.Sprintf("%s = %q", pick(r, "tag", "not_tag"), randomTag(r)))

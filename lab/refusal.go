@@ -40,6 +40,10 @@ var refusals = []struct {
 	{"ListenOverflows", "its accept queue was full",
 		conntrack.StatesOf(conntrack.Closed, conntrack.SynRcvd),
 		conntrack.StatesOf(conntrack.SynRcvd, conntrack.Established, conntrack.CloseWait)},
+	// tcp_conn_request: without cookies there are no more requests than the backlog.
+	{"TCPReqQFullDrop", "its queue of requests was full",
+		conntrack.StatesOf(conntrack.Closed),
+		conntrack.StatesOf(conntrack.SynRcvd)},
 	// tcp_check_req: an ACK without data is not what it waits for.
 	{"TCPDeferAcceptDrop", "it waits for data (TCP_DEFER_ACCEPT)",
 		conntrack.StatesOf(conntrack.SynRcvd),

@@ -30,6 +30,23 @@ func TestRefusals(t *testing.T) {
 			  connect server:8080
 			"""`,
 			"server CLOSED for SYN_RCVD: its accept queue was full"},
+		{"a full queue of requests drops the SYN", `
+			[[rule]]
+			name   = "lose"
+			match  = { segment = "handshake-ack" }
+			action = "drop"
+			[server]
+			script = """
+			  listen 8080 backlog 0
+			  sleep 2s
+			"""
+			sysctl = { tcp_syncookies = 0 }
+			[client]
+			script = """
+			  connect server:8080
+			  connect server:8080
+			"""`,
+			"server CLOSED for SYN_RCVD: its queue of requests was full"},
 		{"a queue that is full by then drops the last ACK", `
 			[[rule]]
 			name   = "late"
