@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
@@ -111,7 +112,9 @@ func (d *decoder) rule(file string, n int, t *tomldoc.Table) {
 	d.name(r, n, t)
 	if match, ok := t.Table("match"); ok {
 		r.Match = readMatch(match)
+		misplaced(match, append(names(ruleKeys), names(LimitKeys())...), "belongs beside match, not into it")
 	}
+	misplaced(t, names(MatchKeys()), "belongs into match = { ... }")
 	r.Limits = readLimits(t)
 	r.Actions = readActions(t)
 	if at, ok := t.Table("at"); ok {
@@ -123,6 +126,16 @@ func (d *decoder) rule(file string, n int, t *tomldoc.Table) {
 	}
 	r.Optional, _ = t.Bool("optional")
 	d.set.Rules = append(d.set.Rules, r)
+}
+
+// misplaced reports keys of another table.
+func misplaced(t *tomldoc.Table, keys []string, where string) {
+	for _, key := range t.Keys() {
+		if slices.Contains(keys, key) {
+			t.Skip(key)
+			t.Errorf(key, "%s", where)
+		}
+	}
 }
 
 // name gives the rule its name, and its mistakes the section they are in.

@@ -58,6 +58,9 @@ func (rs DurationRanges) String() string { return list(rs) }
 func ParseDurationRange(text string) (DurationRange, error) {
 	op, rest := cutOperator(text)
 	first, last, isSpan := strings.Cut(rest, "-")
+	if first == "" || isSpan && last == "" {
+		return DurationRange{}, notDurations(text)
+	}
 	d, err := tomldoc.ParseDuration(strings.TrimSpace(first))
 	if err != nil {
 		return DurationRange{}, err
@@ -81,6 +84,10 @@ func ParseDurationRange(text string) (DurationRange, error) {
 	return DurationRange{}, fmt.Errorf(`%q is not a range of durations; write it like ">=%v" or "1s-2s"`, text, first)
 }
 
+func notDurations(text string) error {
+	return fmt.Errorf(`%q is not a range of durations; write it like ">=5s" or "1s-2s"`, text)
+}
+
 func durationSpan(text string, from time.Duration, last string) (DurationRange, error) {
 	to, err := tomldoc.ParseDuration(strings.TrimSpace(last))
 	if err == nil && to < from {
@@ -91,8 +98,9 @@ func durationSpan(text string, from time.Duration, last string) (DurationRange, 
 
 func readDurationRanges(v tomldoc.Value) (all DurationRanges) {
 	for _, item := range v.List() {
-		text, ok := item.Text()
+		text, ok := item.Any().(string)
 		if !ok {
+			item.Errorf(`must be a range of durations like ">=5s" or "1s-2s"`)
 			continue
 		}
 		r, err := ParseDurationRange(text)

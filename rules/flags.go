@@ -2,8 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
 )
@@ -62,9 +62,16 @@ func flagOf(letter rune) Flags {
 	return 0
 }
 
+// flagNames are the flags as others call them, in the order of the bits.
+var flagNames = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
+
 func noFlag(text string, letter rune) error {
-	if flagOf(unicode.ToUpper(letter)) != 0 {
-		return fmt.Errorf("flags are capitals; write %q", strings.ToUpper(text))
+	capitals := strings.ToUpper(text)
+	switch i := slices.Index(flagNames, capitals); {
+	case i >= 0:
+		return fmt.Errorf("%q is written %q", text, flagLetters[i:i+1])
+	case text != capitals && strings.Trim(capitals, flagLetters+"+-") == "":
+		return fmt.Errorf("flags are capitals; write %q", capitals)
 	}
 	return fmt.Errorf("%q is no flag; the letters are %s", string(letter), flagLetters)
 }

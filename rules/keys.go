@@ -42,6 +42,14 @@ func docs[T any](keys []key[T]) []KeyDoc {
 	return all
 }
 
+func names(keys []KeyDoc) []string {
+	all := make([]string, len(keys))
+	for i, k := range keys {
+		all[i] = k.Name
+	}
+	return all
+}
+
 // MatchKeys is the reference of the keys of `match`.
 func MatchKeys() []KeyDoc { return docs(matchKeys) }
 

@@ -16,7 +16,35 @@ func readMatch(t *tomldoc.Table) (m Match) {
 	if len(m.Tags) > 0 && !slices.ContainsFunc(m.Tags, wanted) {
 		exclude(t, "not_tag", "tag")
 	}
+	checkEnds(&m, t)
+	checkSorts(&m, t)
 	return m
+}
+
+// checkEnds reports addresses and ports that no connection has together.
+func checkEnds(m *Match, t *tomldoc.Table) {
+	families, ports := len(m.Client) == 0, len(m.Port) == 0
+	for _, server := range m.Server {
+		for _, client := range m.Client {
+			families = families || client.Prefix.Addr().Is4() == server.Prefix.Addr().Is4()
+		}
+		for _, port := range m.Port {
+			ports = ports || port.Lo <= server.Ports.Hi && server.Ports.Lo <= port.Hi
+		}
+	}
+	if len(m.Server) > 0 && !families {
+		nothingHas(t, "connection", "server", "client")
+	}
+	if len(m.Server) > 0 && !ports {
+		nothingHas(t, "connection", "server", "port")
+	}
+}
+
+// nothingHas reports two keys of a match at the one named first, with the place of the other,
+// since what they ask for cannot be had together.
+func nothingHas(t *tomldoc.Table, what, key, other string) {
+	at := t.KeyPlace(other)
+	t.Errorf(key, "no %s has this and what %q (%s) asks for", what, other, at.From(t.KeyPlace(key)))
 }
 
 // exclude reports two keys of a table that cannot stand together, at the one named

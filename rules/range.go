@@ -125,6 +125,9 @@ func parseNumber(text, number string, lo, hi int64) (int64, error) {
 }
 
 func notNumber(text string) error {
+	if list := asList(text); list != "" {
+		return fmt.Errorf("%q is not a number or range; several are a list: %s", text, list)
+	}
 	return fmt.Errorf(`%q is not a number or range; write it like 5, "2-4" or ">=3"`, text)
 }
 

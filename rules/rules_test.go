@@ -140,7 +140,7 @@ func TestErrorFields(t *testing.T) {
 	if one.File != "f.toml" || one.Line != 5 || one.Col != 13 || one.Rule != 2 || one.Name != "late" || one.Key != "match.age" {
 		t.Errorf("got %+v", one)
 	}
-	if errors.Unwrap(one) != one.Err || one.Err.Error() != "must be a string, not an integer" {
+	if errors.Unwrap(one) != one.Err || one.Err.Error() != "must be a range of durations like \">=5s\" or \"1s-2s\"" {
 		t.Errorf("cause: got %v", one.Err)
 	}
 }

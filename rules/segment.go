@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
@@ -76,6 +77,8 @@ func readSegment(v tomldoc.Value) (m SegmentMatch) {
 	for i, c := range m.Any {
 		if both := c.All & m.Exclude; both != 0 {
 			places[i].Errorf("%q can never match: the list excludes %s", c, both)
+		} else if c.None |= m.Exclude; !c.possible() {
+			places[i].Errorf("%q can never match: no segment is that", c)
 		}
 	}
 	return m
@@ -112,8 +115,23 @@ var pages = map[string]string{"action": "actions", "segment kind": "kinds"}
 // mostListed is how many words a line may hold.
 const mostListed = 10
 
+// asList is a text with commas or bars in it as the list that was meant, or "".
+func asList(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '|' })
+	if len(words) < 2 {
+		return ""
+	}
+	for i := range words {
+		words[i] = strconv.Quote(strings.TrimSpace(words[i]))
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
 // unknown is the error about a word that is none of names.
 func unknown(what, word string, names []string) error {
+	if list := asList(word); list != "" {
+		return fmt.Errorf("unknown %s %q; several are a list: %s", what, word, list)
+	}
 	if name := tomldoc.Closest(word, names); name != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, word, name)
 	}

@@ -41,7 +41,7 @@ func (h *host) tun(local, peer string) *os.File {
 	} else if err != nil {
 		h.t.Fatal(err)
 	}
-	f.SetDeadline(time.Now().Add(10 * time.Second))
+	f.SetDeadline(time.Now().Add(patience))
 	h.t.Cleanup(func() { f.Close() })
 	return f
 }

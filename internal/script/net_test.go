@@ -163,13 +163,16 @@ func parse(t *testing.T, text string) *Script {
 	return s
 }
 
+// patience is for a machine with much else to do.
+const patience = 30 * time.Second
+
 // wait is how the script ended.
 func (s *side) wait() error {
 	s.t.Helper()
 	select {
 	case err := <-s.end:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatalf("%s does not end: %+v", s.name, s.Progress())
 		return nil
 	}
@@ -200,7 +203,7 @@ func (s *side) told() []string {
 // until waits for a condition.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}

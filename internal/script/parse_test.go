@@ -113,6 +113,7 @@ func TestParseMistakes(t *testing.T) {
 
 		{"expect-error", "1:1: expect-error: no command follows that could fail\n" +
 			`1:13: expect-error: want an error's name, as ECONNRESET or EOF`},
+		{"expect-error econnreset\nconnect h:1", `1:14: expect-error: unknown error "econnreset"; did you mean "ECONNRESET"?`},
 		{"expect-error ECONRESET\nconnect h:1", `1:14: expect-error: unknown error "ECONRESET"; did you mean "ECONNRESET"?`},
 		{"expect-error EOF\n# only a comment", `1:1: expect-error: no command follows that could fail`},
 		{"expect-error EOF\nexpect-error EPIPE\nconnect h:1",
@@ -213,6 +214,8 @@ func TestDidYouMean(t *testing.T) {
 		{"rcev", "recv"},
 		{"sends", "send"},
 		{"lsiten", "listen"},
+		{"CLOSE", "close"},
+		{"recv_text", "recv-text"},
 		{"x", ""},
 		{"closed-for-good", ""},
 	} {

@@ -69,8 +69,8 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name:   "send into a dead connection, whichever error is first",
-			server: "listen 80\naccept\nsleep 20ms\nabort",
-			client: "connect server:80\nsleep 50ms\nexpect-error ECONNRESET EPIPE\nsend x\nclose",
+			server: "listen 80\naccept\nabort\naccept\nsend dead",
+			client: "connect server:80\nconnect server:80\nrecv-text dead\nclose\nexpect-error ECONNRESET EPIPE\nsend x\nclose",
 		},
 		{
 			name:   "how much went before the error",
@@ -131,7 +131,7 @@ func TestRun(t *testing.T) {
 		{
 			name:   "its old port, without SO_REUSEADDR and with it",
 			server: "listen 80\naccept\nrecv eof\nclose\naccept\nrecv-text again\nclose",
-			client: "set reuseaddr\nconnect server:80 from 4000\nclose\nsleep 50ms\n" +
+			client: "set reuseaddr\nconnect server:80 from 4000\nshutdown\nrecv eof\nclose\n" +
 				"set reuseaddr off\nexpect-error EADDRINUSE\nconnect server:80 from 4000\nset reuseaddr\nconnect server:80 from 4000\nsend again\nrecv eof\nclose",
 		},
 		{

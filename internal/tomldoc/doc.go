@@ -46,7 +46,9 @@ func Parse(file, text string) *Doc {
 	d := &Doc{file: file, text: trimMark(text)}
 	d.lines = lineStarts(d.text)
 	tree, values := &node{}, map[string]any{}
-	if err := decode(d.text, &values); err != nil {
+	if at, why := unfit(d.text); why != "" {
+		d.report(d.place(at), Section{}, "", errors.New(why))
+	} else if err := decode(d.text, &values); err != nil {
 		d.syntaxError(err)
 		values = nil
 	} else {
@@ -128,7 +130,7 @@ func (d *Doc) syntaxError(err error) {
 		at = span{parse.Position.Start, parse.Position.Start + parse.Position.Len}
 		message = parse.Message
 	}
-	d.report(d.place(at), Section{}, "", errors.New(plain(message)))
+	d.report(d.place(at), Section{}, "", errors.New(plain(message)+d.hint(at)))
 }
 
 // plain is a message in our form: lower case but for an acronym, no full stop.

@@ -98,11 +98,26 @@ func TestExcerpt(t *testing.T) {
 	}
 }
 
+// What is between quotes or behind # nests nothing, and lists may be long.
+func TestNestedEnough(t *testing.T) {
+	for _, text := range []string{
+		"a = [" + strings.Repeat("1.5, ", 500) + "]",
+		"a = '''" + strings.Repeat("[{.", 500) + "'''",
+		"a = \"" + strings.Repeat(".", 500) + "\" # " + strings.Repeat("[.", 500),
+		strings.Repeat("[[a]]\nb = {c = [{}]}\n", 500),
+		"a = " + strings.Repeat("[", 100) + strings.Repeat("]", 100),
+	} {
+		if errs := Parse("f", text).Errors(); len(errs) > 0 {
+			t.Errorf("%.40s...: %v", text, errs)
+		}
+	}
+}
+
 // What a file holds cannot be a command to the terminal that shows it.
 func TestExcerptIsPrintable(t *testing.T) {
 	d := Parse("f", "a\x1b[31m\a = 1\n")
 	got := d.Errors()[0].Excerpt()
-	if want := "    1 | a\ufffd[31m\ufffd = 1\n      | ^\n"; got != want {
+	if want := "    1 | a\ufffd[31m\ufffd = 1\n      |  ^\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -116,8 +131,32 @@ func TestSyntaxErrors(t *testing.T) {
 		{"a = \"é", `f:1:6: unexpected EOF; expected '"'`},
 		{"[a\n", ""},
 		{"a = 01\n", "f:1:5: invalid integer \"01\": cannot have leading zeroes"},
-		{"\x00", "f:1:1: files cannot contain NULL bytes; probably using UTF-16; TOML files must be UTF-8"},
-		{"a = \"\xff\"", ""},
+
+		// bytes that no text has
+		{"\x00", "f:1:1: a NUL byte, as in UTF-16; save the file as UTF-8"},
+		{"\xff\xfea\x00=\x001\x00", "f:1:2: a NUL byte, as in UTF-16; save the file as UTF-8"},
+		{"# é\x00", "f:1:4: a NUL byte, as in UTF-16; save the file as UTF-8"},
+		{"# caf\xe9\na = 1 1", "f:1:6: byte 0xe9 is not UTF-8; save the file as that"},
+		{"a = \"\xff\"", "f:1:6: byte 0xff is not UTF-8; save the file as that"},
+		{"a = \"\ufffd\xff\"", "f:1:7: byte 0xff is not UTF-8; save the file as that"},
+		{"a = \"x\x07\"", `f:1:7: control character 0x07; in a string with double quotes write "\u0007"`},
+		{"a = 1\r\nb = 2\rc", `f:2:6: control character 0x0d; in a string with double quotes write "\u000d"`},
+
+		// more than anybody means
+		{"a = " + strings.Repeat("[", 101), "f:1:105: nested more than 100 deep"},
+		{"a = 1\n" + strings.Repeat("b={", 200), "f:2:303: nested more than 100 deep"},
+		{"[" + strings.Repeat("a.", 200) + "a]", "f:1:203: nested more than 100 deep"},
+
+		// values without quotes
+		{"a = drop\n", `f:1:5: expected value but found "drop" instead; a text has quotes: "drop"`},
+		{"a = 50ms # x\n", `f:1:7: expected a top-level item to end with a newline, comment, or EOF, but got 'm' instead; a text has quotes: "50ms"`},
+		{"a = { b = 50ms }\n", `f:1:13: expected a comma or an inline table terminator '}', but got 'm' instead; a text has quotes: "50ms"`},
+		{"a = [ 5%, 6% ]\n", `f:1:8: expected a comma (',') or array terminator (']'), but got '%'; a text has quotes: "5%"`},
+		{"a = >=5s\n", `f:1:5: expected value but found '>' instead; a text has quotes: ">=5s"`},
+		{"a = !fin", `f:1:5: expected value but found '!' instead; a text has quotes: "!fin"`},
+		{"a = True\n", `f:1:5: expected value but found "True" instead; write true`},
+		{"a = \"x\ny = 1", "f:1:7: strings cannot contain newlines"},
+		{"a = 1 b = 2\n", "f:1:6: expected a top-level item to end with a newline, comment, or EOF, but got 'b' instead"},
 	} {
 		d := Parse("f", row.text)
 		got := messages(d)

@@ -108,6 +108,9 @@ func FuzzScan(f *testing.F) {
 		if decode(text, &values) != nil {
 			return
 		}
+		if at, why := unreadable(text); why != "" {
+			t.Fatalf("%v: %s, but the parser reads it", at, why)
+		}
 		checkNodes(t, scan(text).root, values, len(text))
 	})
 }
