@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 func TestSplitAddress(t *testing.T) {
@@ -154,7 +156,7 @@ func TestDuration(t *testing.T) {
 
 // Who reaches nobody is told where nobody was.
 func TestNotRunning(t *testing.T) {
-	path := t.TempDir() + "/none.sock"
+	path := nstest.Socket(t)
 	c, err := New(path)
 	if err != nil {
 		t.Fatal(err)

@@ -128,7 +128,8 @@ type Files struct {
 // of a call are. The answer to mistakes has those of all files.
 func (c *Client) SetFiles(ctx context.Context, files ...File) (*Rules, error) {
 	var out Rules
-	if err := c.call(ctx, http.MethodPut, "/v1/rules", Files{files}, &out); err != nil {
+	all := append([]File{}, files...) // none is an empty list, and not null
+	if err := c.call(ctx, http.MethodPut, "/v1/rules", Files{all}, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil

@@ -109,11 +109,14 @@ func decodeJSON(body io.Reader, v any) error {
 	dec.DisallowUnknownFields()
 	dec.UseNumber()
 	err := dec.Decode(v)
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil
 	case isTooMuch(err):
 		return err
+	case isWrong:
+		return refuse(http.StatusBadRequest, "bad JSON: %s", mistaken(wrong))
 	case err != nil:
 		return refuse(http.StatusBadRequest, "bad JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
@@ -121,6 +124,22 @@ func decodeJSON(body io.Reader, v any) error {
 		return refuse(http.StatusBadRequest, "bad JSON: something follows the object")
 	}
 	return nil
+}
+
+// mistaken says in JSON's words, not in Go's, that a value is of another type than it has to be.
+func mistaken(e *json.UnmarshalTypeError) string {
+	key := "the body"
+	if e.Field != "" {
+		key = e.Field[strings.LastIndexByte(e.Field, '.')+1:]
+	}
+	is, _, _ := strings.Cut(e.Value, " ") // of a number, which one
+	return fmt.Sprintf("%s must be %s, not %s", key, inJSON[e.Type.Kind().String()], inJSON[is])
+}
+
+// inJSON are types in JSON's words: by their kind in Go, and as package json calls what it has met.
+var inJSON = map[string]string{
+	"string": "a string", "bool": "true or false", "slice": "a list", "struct": "an object", "map": "an object",
+	"number": "a number", "array": "a list", "object": "an object",
 }
 
 func isTooMuch(err error) bool {

@@ -14,13 +14,14 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // serve serves a rig on a unix socket, and gives a client of it.
 func (r *rig) serve() *client.Client {
 	r.t.Helper()
-	path := tempSocket(r.t)
+	path := nstest.Socket(r.t)
 	l, err := control.Listen(path)
 	if err != nil {
 		r.t.Fatal(err)
@@ -118,7 +119,7 @@ func TestEventsByHand(t *testing.T) {
 // Server-sent events, for browsers and curl.
 func TestServerSentEvents(t *testing.T) {
 	r := newRig(t, dropFin, 1)
-	path := tempSocket(t)
+	path := nstest.Socket(t)
 	l, err := control.Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +206,7 @@ func TestListenersLeave(t *testing.T) {
 	for range events {
 		t.Error("an event came")
 	}
-	for end := time.Now().Add(5 * time.Second); r.Listeners() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); r.Listeners() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if r.Listeners() != 0 {
 		t.Error("who has gone listens still")

@@ -168,7 +168,7 @@ func (ls *leases) with(id string, f func(*lease) error) error {
 
 func (l *lease) describe() client.Lease {
 	return client.Lease{
-		ID: l.id, TTL: client.Duration(l.ttl), Left: client.Duration(time.Until(l.ends)),
+		ID: l.id, TTL: client.Duration(l.ttl), Left: client.Duration(max(0, time.Until(l.ends))),
 		Rules: orEmpty(l.rules), Renewed: l.renewed,
 	}
 }

@@ -38,6 +38,16 @@ func TestLease(t *testing.T) {
 	r.call("GET", "/v1/leases/lease-1", "").want(404)
 }
 
+// A lease that is over has nothing left, also before it is gone.
+func TestNothingLeft(t *testing.T) {
+	r := newRig(t, noRules, 1)
+	var l client.Lease
+	r.call("POST", "/v1/leases", `{"ttl":1e-9}`).want(201).into(&l)
+	if l.Left != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
 // An id of one's own makes a lease, changes its rules, and is free afterwards.
 func TestLeaseByID(t *testing.T) {
 	r := newRig(t, noRules, 1)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/control"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // Others than the owner and the group cannot connect, whatever the umask is.
@@ -16,7 +17,7 @@ func TestSocketMode(t *testing.T) {
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	for _, umask := range []int{0, 0o022, 0o777} {
-		path := tempSocket(t)
+		path := nstest.Socket(t)
 		syscall.Umask(umask)
 		l, err := control.Listen(path)
 		if err != nil {
@@ -37,7 +38,7 @@ func TestSocketMode(t *testing.T) {
 // A socket that a killed process has left is replaced; one that is in use is not, nor
 // is a file.
 func TestStaleSocket(t *testing.T) {
-	path := tempSocket(t)
+	path := nstest.Socket(t)
 	left, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func TestStaleSocket(t *testing.T) {
 
 // Only what is dead is swept.
 func TestSweep(t *testing.T) {
-	path := tempSocket(t)
+	path := nstest.Socket(t)
 	sweeps := func(want bool) {
 		t.Helper()
 		if got, err := control.Sweep(path); got != want || err != nil {
@@ -96,7 +97,7 @@ func TestListenAsServed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	guarded := control.New(control.Config{Engine: r.eng, Token: "secret"})
-	for address, s := range map[string]*control.Server{"127.0.0.1:0": r.Server, tempSocket(t): r.Server, "0.0.0.0:0": guarded} {
+	for address, s := range map[string]*control.Server{"127.0.0.1:0": r.Server, nstest.Socket(t): r.Server, "0.0.0.0:0": guarded} {
 		l, err := s.Listen(address)
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -256,17 +255,6 @@ const (
 	dropFin = "[[rule]]\nname = \"drop-fin\"\nmatch = { port = 80, segment = \"fin\" }\naction = \"drop\"\n"
 	holdAll = "[[rule]]\nname = \"keep\"\nmatch = { port = 80, segment = \"data\" }\naction = { hold = \"release\" }\n"
 )
-
-// tempSocket is a path for a unix socket: t.TempDir may be too long for one.
-func tempSocket(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "api")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir + "/api.sock"
-}
 
 func quote(text string) string { return fmt.Sprintf("%q", text) }
 

@@ -92,7 +92,7 @@ var misuses = []struct {
 	{"act strangely", "POST", "/v1/connections/1/explode", "{}", 404, `"explode" is nothing that a call can do to a connection; there is blackhole, fin, forget, inject, release, reset, tag, untag`},
 	{"act with a segment's action", "POST", "/v1/connections/1/drop", "{}", 404, `"drop" is nothing that a call can do to a connection; there is blackhole, fin, forget, inject, release, reset, tag, untag`},
 	{"act, bad JSON", "POST", "/v1/connections/1/reset", "{", 400, "bad JSON: unexpected EOF"},
-	{"act, no object", "POST", "/v1/connections/1/reset", "[1]", 400, "bad JSON: cannot unmarshal array into Go value of type map[string]interface {}"},
+	{"act, no object", "POST", "/v1/connections/1/reset", "[1]", 400, "bad JSON: the body must be an object, not a list"},
 	{"act, unknown parameter", "POST", "/v1/connections/1/reset", `{"too":"client"}`, 400, `reset: unknown key "too"; did you mean "to"?`},
 	{"act, bad parameter", "POST", "/v1/connections/1/reset", `{"to":"clint"}`, 400, `reset.to: unknown side "clint"; did you mean "client"?`},
 	{"act, null", "POST", "/v1/connections/1/reset", `{"to":null}`, 400, "reset.to: must be a string, a number, true, false or a list"},
@@ -105,6 +105,8 @@ var misuses = []struct {
 
 	{"set rules, no name", "PUT", "/v1/rules", `{"files":[{"name":"a.toml","text":""},{"text":""}]}`, 400, "file 2 has no name"},
 	{"set rules, two names", "PUT", "/v1/rules?file=x", `{"files":[]}`, 400, "file names the text of one file; these have names of their own"},
+	{"set rules, no files", "PUT", "/v1/rules", `{}`, 400, "files is missing; an empty list is none"},
+	{"set rules, a text among files", "PUT", "/v1/rules", `{"files":["a.toml"]}`, 400, "bad JSON: files must be an object, not a string"},
 	{"set rules, misspelt", "PUT", "/v1/rules", `{"file":[]}`, 400, `bad JSON: unknown field "file"`},
 
 	{"wait for null", "POST", "/v1/wait", "null", 400, "the condition says nothing; it needs rule, or connections and what selects them"},
@@ -115,6 +117,10 @@ var misuses = []struct {
 	{"wait without rule", "POST", "/v1/wait", `{"fired":"2"}`, 400, "fired goes with rule"},
 	{"wait for no rule", "POST", "/v1/wait", `{"rule":"none"}`, 404, `there is no rule "none"`},
 	{"wait, count", "POST", "/v1/wait", `{"rule":"drop-fin","fired":"some"}`, 400, `fired: "some" is not a number or range; write it like 5, "2-4" or ">=3"`},
+	{"wait, a number", "POST", "/v1/wait", `{"port":6379}`, 400, "bad JSON: port must be a string, not a number"},
+	{"wait, a text", "POST", "/v1/wait", `{"closed":"yes"}`, 400, "bad JSON: closed must be true or false, not a string"},
+	{"wait, a list", "POST", "/v1/wait", `["drop-fin"]`, 400, "bad JSON: the body must be an object, not a list"},
+	{"wait, no state", "POST", "/v1/wait", `{"state":","}`, 400, "state: must not be empty; state: must not be empty"},
 	{"wait, misspelt", "POST", "/v1/wait", `{"rul":"drop-fin"}`, 400, `bad JSON: unknown field "rul"`},
 	{"wait, unit", "POST", "/v1/wait", `{"rule":"drop-fin","within":"10"}`, 400, `bad JSON: "10" is not a duration; write seconds, or "1.5s"`},
 	{"wait, too long", "POST", "/v1/wait", `{"rule":"drop-fin","within":"2h"}`, 400, "within: 2h0m0s is not between 0s and 1h0m0s"},

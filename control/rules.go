@@ -98,6 +98,9 @@ func readFiles(r *http.Request, text string) (files []rules.Text, err error) {
 	if r.URL.Query().Has("file") {
 		return nil, refuse(http.StatusBadRequest, "file names the text of one file; these have names of their own")
 	}
+	if in.Files == nil {
+		return nil, refuse(http.StatusBadRequest, "files is missing; an empty list is none")
+	}
 	for i, f := range in.Files {
 		if f.Name == "" {
 			return nil, refuse(http.StatusBadRequest, "file %d has no name", i+1)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
@@ -158,7 +160,7 @@ func TestHeal(t *testing.T) {
 func TestSetFiles(t *testing.T) {
 	r := newRig(t, dropFin, 1)
 	put := func(status int, files ...client.File) answered {
-		body, err := json.Marshal(client.Files{Files: files})
+		body, err := json.Marshal(client.Files{Files: append([]client.File{}, files...)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,6 +186,41 @@ func TestSetFiles(t *testing.T) {
 	put(200).into(&list)
 	if len(list.Rules) != 0 {
 		t.Errorf("%v are in force", names(list))
+	}
+}
+
+// Of reloads at the same time the one that has read the files last has the last word.
+func TestReloadsAtOnce(t *testing.T) {
+	r := newRig(t, dropFin, 1)
+	reading, others := make(chan struct{}), make(chan struct{})
+	var reads atomic.Int32
+	r.load = func() (*rules.Set, error) {
+		if reads.Add(1) > 1 {
+			return rules.Parse("new.toml", holdAll)
+		}
+		set, err := rules.Parse("old.toml", dropFin)
+		close(reading)
+		select {
+		case <-others:
+		case <-time.After(50 * time.Millisecond): // they wait for us
+		}
+		return set, err
+	}
+	first := make(chan error)
+	go func() { first <- r.Reload() }()
+	<-reading
+	go func() {
+		defer close(others)
+		if err := r.Reload(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	<-others
+	if got := names(r.rules()); !slices.Equal(got, []string{"keep"}) {
+		t.Errorf("%v are in force", got)
 	}
 }
 

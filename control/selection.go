@@ -32,7 +32,7 @@ func newSelection(f client.Filter) (*selection, error) {
 	}
 	either, err := readMatch(client.Filter{}, f.State)
 	if e, ok := errors.AsType[*client.Error](err); ok {
-		e.Message = strings.TrimPrefix(e.Message, "client_")
+		e.Message = strings.ReplaceAll(e.Message, "client_state: ", "state: ")
 	}
 	if err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ type Server struct {
 	ctx  context.Context // of all calls
 	stop context.CancelCauseFunc
 
+	reloading sync.Mutex // one at a time: what was read later is not overwritten by what was read before
+
 	mu      sync.Mutex
 	closed  bool
 	servers []*web.Server
@@ -150,6 +152,8 @@ func (s *Server) Reload() error {
 	if s.cfg.Load == nil {
 		return ErrNoFiles
 	}
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	set, err := s.cfg.Load()
 	if err != nil {
 		err = &badFiles{err}

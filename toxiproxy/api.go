@@ -2,6 +2,7 @@ package toxiproxy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -104,7 +105,7 @@ const maxBody = 4 << 20
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		respond(w, http.StatusBadRequest, badBody(err))
+		respondError(w, badBody(err))
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -113,25 +114,28 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, h handler) {
 	status, v, err := h(s, c)
 	out, bug := json.Marshal(v)
 	s.mu.Unlock()
-	if err == nil {
-		err = bug
-	}
-	switch {
+	switch err = cmp.Or(err, bug); {
 	case err != nil:
-		e := asAPIError(err)
-		respond(w, e.Status, e)
+		respondError(w, err)
 	case status == http.StatusNoContent:
 		w.WriteHeader(status)
 	default:
-		respond(w, status, json.RawMessage(out))
+		respond(w, status, out)
 	}
 }
 
+// respondError answers with an error; unlike other answers it ends with a newline, as their server's do.
+func respondError(w http.ResponseWriter, err error) {
+	e := asAPIError(err)
+	out, _ := json.Marshal(e) // plain fields always marshal
+	respond(w, e.Status, append(out, '\n'))
+}
+
 // respond answers with JSON.
-func respond(w http.ResponseWriter, status int, v any) {
+func respond(w http.ResponseWriter, status int, out []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // who has gone hears nothing
+	_, _ = w.Write(out) // who has gone hears nothing
 }
 
 // withProxy finds the proxy that a path names.
@@ -199,11 +203,11 @@ func (s *Server) createProxy(r *call) (int, any, error) {
 	if err := in.check(""); err != nil {
 		return 0, nil, err
 	}
-	p := in.proxy()
-	if err := s.add(r.found, p, in.enabled()); err != nil {
-		return 0, nil, err
+	if s.proxies[in.Name] != nil {
+		return 0, nil, errProxyExists
 	}
-	return http.StatusCreated, p, nil
+	p := in.proxy()
+	return http.StatusCreated, p, s.put(r.found, p, nil, in.enabled())
 }
 
 func (s *Server) updateProxy(r *call, p *proxy) (int, any, error) {
@@ -260,19 +264,20 @@ func (s *Server) populate(r *call) (int, any, error) {
 	return out.Status, out, nil
 }
 
-// replace makes a proxy, unless there is one of the same name and ends.
+// replace makes a proxy, unless there is one of the same name and ends. One that cannot be replaced stays, disabled.
 func (s *Server) replace(found lookups, in *proxyInput) (*proxy, error) {
-	if old := s.proxies[in.Name]; old != nil {
+	old := s.proxies[in.Name]
+	if old != nil {
 		differs, err := old.differs(found, in.Listen, in.Upstream)
 		if err != nil || !differs {
 			return old, err
 		}
-		if err := s.discard(old); err != nil {
+		if err := s.shut(old); err != nil {
 			return nil, err
 		}
 	}
 	p := in.proxy()
-	return p, s.add(found, p, in.enabled())
+	return p, s.put(found, p, old, in.enabled())
 }
 
 func (s *Server) resetAll(r *call) (int, any, error) {

@@ -86,7 +86,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, ways: &fakeWays{}, box: &fakeBox{set: &rules.Set{}}}
+	r := &rig{t: t, ways: &fakeWays{}, box: &fakeBox{}}
 	r.Server = New(Config{Ways: r.ways, Box: r.box})
 	return r
 }
@@ -226,10 +226,16 @@ func TestWays(t *testing.T) {
 	want("a u:3, b u:4", 3)
 	do("DELETE /proxies/b", "")
 	want("a u:3", 4)
+	do("PATCH /proxies/a", `{"enabled":false}`)
+	want("a u:3", 5, "a.disabled")
+	do("PATCH /proxies/a", `{"upstream":"u:5"}`)
+	want("", 5)
+	do("PATCH /proxies/a", `{"enabled":true}`)
+	want("a u:5", 5)
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	want("", 5)
+	want("", 6)
 }
 
 // What the box or a way refuses leaves everything as it was.
@@ -251,6 +257,47 @@ func TestRefusals(t *testing.T) {
 	r.call("POST /proxies/a/toxics", `{"type":"timeout"}`, 500, `{"error":"not now","status":500}`)
 	r.call("PATCH /proxies/a", `{"enabled":false}`, 500, `{"error":"not now","status":500}`)
 	r.call("GET /proxies/a", "", 200, a)
+
+	const off = `{"name":"off","listen":"127.0.0.1:9","upstream":"u:1","enabled":false,"toxics":[]}`
+	r.call("POST /proxies", off, 201, off)
+	r.call("PATCH /proxies/off", `{"enabled":true}`, 500, `{"error":"not now","status":500}`)
+	if want := []string{"a u:1"}; !slices.Equal(r.ways.open, want) {
+		t.Errorf("open: %v, want %v", r.ways.open, want)
+	}
+}
+
+// The layer is there from the beginning, so that no lease takes its name.
+func TestLayerIsTaken(t *testing.T) {
+	if r := newRig(t); r.box.set == nil || len(r.box.set.Rules) != 0 {
+		t.Errorf("the layer has %+v", r.box.set)
+	}
+}
+
+// A proxy that populate cannot replace stays, with its toxics, but disabled, as at their server.
+func TestPopulateRefused(t *testing.T) {
+	r := newRig(t)
+	const a = `{"name":"a","listen":"127.0.0.1:20001","upstream":"u:1","enabled":true,"toxics":[%s]}`
+	r.call("POST /populate", `[{"name":"a","upstream":"u:1"}]`, 201, `{"proxies":[`+fmt.Sprintf(a, "")+`]}`)
+	r.call("POST /proxies/a/toxics", `{"type":"latency","attributes":{"latency":10}}`, 200, latencyDown)
+	r.ways.fail = errors.New("no such port")
+	r.call("POST /populate", `[{"name":"a","upstream":"u:2"}]`, 500, `{"error":"no such port","status":500,"proxies":null}`)
+	r.call("GET /proxies/a", "", 200, strings.Replace(fmt.Sprintf(a, latencyDown), "true", "false", 1))
+	if len(r.ways.open) != 0 || len(r.box.names()) != 0 {
+		t.Errorf("open: %v, rules: %v", r.ways.open, r.box.names())
+	}
+}
+
+// Answers end as those of their server do: errors with a newline, others without.
+func TestEndOfAnswers(t *testing.T) {
+	r := newRig(t)
+	for call, newline := range map[string]bool{"GET /proxies": false, "GET /proxies/none": true, "POST /populate": false, "GET /version": true} {
+		method, path, _ := strings.Cut(call, " ")
+		rec := httptest.NewRecorder()
+		r.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader("[]")))
+		if got := strings.HasSuffix(rec.Body.String(), "\n"); got != newline {
+			t.Errorf("%s: ends with a newline: %v, want %v", call, got, newline)
+		}
+	}
 }
 
 // A name server that does not answer holds up who needs it, for as long as he waits, and nobody else.

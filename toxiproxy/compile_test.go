@@ -13,7 +13,7 @@ import (
 // toxics makes a proxy with toxics, each as "TYPE STREAM TOXICITY ATTRIBUTES".
 func withToxics(t *testing.T, lines ...string) *Server {
 	t.Helper()
-	s := New(Config{})
+	s := New(Config{Box: &fakeBox{}})
 	p := &proxy{Name: "p", Enabled: true, open: true, way: Way{Server: netip.MustParseAddrPort("198.18.0.1:80")}}
 	for _, line := range lines {
 		f := strings.SplitN(line, " ", 4)

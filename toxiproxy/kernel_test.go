@@ -246,6 +246,15 @@ var toxicTests = []struct {
 		x.fails(s, syscall.ECONNRESET)
 		atLeast(x.t, time.Since(start), 1000*ms)
 	}},
+	{"timeout, and nobody says anything", func(x *bench) {
+		c, s := x.connect()
+		x.silent(c) // but the toxic has a time of its own
+		start := time.Now()
+		x.add("timeout", "downstream", toxi.Attributes{"timeout": 200})
+		x.fails(c, syscall.ECONNRESET)
+		x.fails(s, syscall.ECONNRESET)
+		atLeast(x.t, time.Since(start), 200*ms)
+	}},
 	{"timeout without end, and it heals", func(x *bench) {
 		c, s := x.connect()
 		x.add("timeout", "upstream", toxi.Attributes{"timeout": 0})
@@ -273,10 +282,10 @@ var toxicTests = []struct {
 	}},
 	{"slicer", func(x *bench) {
 		c, s := x.connect()
-		x.add("slicer", "upstream", toxi.Attributes{"average_size": 10, "delay": 1000})
-		text := strings.Repeat("0123456789", 20)
-		x.passes(c, s, text)
-		x.passes(c, s, text)
+		x.add("slicer", "upstream", toxi.Attributes{"average_size": 10, "delay": 10_000})
+		text := strings.Repeat("0123456789", 10)
+		atLeast(x.t, x.passes(c, s, text), 90*ms)
+		atLeast(x.t, x.passes(c, s, text), 90*ms)
 	}},
 	{"limit_data", func(x *bench) {
 		for _, sizes := range [][]int{{1000}, {100}, {60, 40, 1}, {30, 200}, {99, 1}} {

@@ -73,5 +73,5 @@ func (a *idleForget) drafts(*toxic) []draft {
 	if a.Reset {
 		then = "rst"
 	}
-	return []draft{{step: losing, either: true, limit: fmt.Sprintf("at = { idle = %q }", millis(a.Idle)), action: fmt.Sprintf("{ forget = %q }", then)}}
+	return []draft{{step: losing, either: true, limit: silent(a.Idle), action: fmt.Sprintf("{ forget = %q }", then)}}
 }

@@ -69,6 +69,9 @@ func New(cfg Config) *Server {
 		s.log = zap.NewNop()
 	}
 	s.mux = s.newMux()
+	if err := s.change(func() {}, func() {}); err != nil { // from here on nobody else's rules have the layer's name
+		s.log.Warn("no rules can be put in force", zap.Error(err))
+	}
 	return s
 }
 
@@ -120,18 +123,31 @@ func (s *Server) change(do, undo func()) error {
 
 // enable lets connections pass.
 func (s *Server) enable(found lookups, p *proxy) error {
-	if !p.open {
-		way, err := found.add(p)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			place, _ := found.place(p.ends())
-			return taken(place)
-		}
-		if err != nil {
+	opens := !p.open
+	if opens {
+		if err := p.makeWay(found); err != nil {
 			return err
 		}
+	}
+	err := s.change(func() { p.Enabled = true }, func() { p.Enabled = false })
+	if err != nil && opens {
+		p.open = false
+		err = errors.Join(err, s.ways.Remove(p.Name))
+	}
+	return err
+}
+
+// makeWay gives a proxy its way in.
+func (p *proxy) makeWay(found lookups) error {
+	way, err := found.add(p)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		place, _ := found.place(p.ends())
+		return taken(place)
+	}
+	if err == nil {
 		p.open, p.way, p.Listen = true, way, way.Listen
 	}
-	return s.change(func() { p.Enabled = true }, func() { p.Enabled = false })
+	return err
 }
 
 // taken is what their server says of a place at which somebody listens.
@@ -155,13 +171,13 @@ func (s *Server) disable(p *proxy) error {
 	return s.box.Cut(p.way.Server)
 }
 
-// shut takes a proxy's way in away.
+// shut takes a proxy's way in away, and then the rule that has refused connections there.
 func (s *Server) shut(p *proxy) error {
 	if err := s.disable(p); err != nil || !p.open {
 		return err
 	}
 	p.open = false
-	return s.ways.Remove(p.Name)
+	return errors.Join(s.ways.Remove(p.Name), s.change(func() {}, func() {}))
 }
 
 // discard ends a proxy.
@@ -169,26 +185,25 @@ func (s *Server) discard(p *proxy) error {
 	if err := s.shut(p); err != nil {
 		return err
 	}
-	return s.change(func() { delete(s.proxies, p.Name) }, func() { s.proxies[p.Name] = p })
+	delete(s.proxies, p.Name)
+	return nil
 }
 
-// add makes a proxy.
-func (s *Server) add(found lookups, p *proxy, enabled bool) error {
-	if s.proxies[p.Name] != nil {
-		return errProxyExists
-	}
+// put lists a proxy, in the place of old if that is not nil and has no way in any more. If it cannot be
+// enabled, all is as before.
+func (s *Server) put(found lookups, p, old *proxy, enabled bool) error {
 	s.proxies[p.Name] = p
 	if !enabled {
 		return nil
 	}
-	if err := s.enable(found, p); err != nil {
+	err := s.enable(found, p)
+	switch {
+	case err != nil && old != nil:
+		s.proxies[p.Name] = old
+	case err != nil:
 		delete(s.proxies, p.Name)
-		if p.open {
-			_ = s.ways.Remove(p.Name)
-		}
-		return err
 	}
-	return nil
+	return err
 }
 
 // update gives a proxy other ends, or switches it. Other ends end its connections.

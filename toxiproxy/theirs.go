@@ -64,10 +64,19 @@ type timeout struct {
 
 func (a *timeout) check() error { return positive("timeout", a.Timeout) }
 
-// drafts: the time begins with the first data of either side.
+// drafts: the time begins with the first data of either side. Where nobody says anything it begins with
+// silence, but not before the toxic was there.
 func (a *timeout) drafts(t *toxic) []draft {
-	return []draft{{step: losing, either: true, match: data, action: hole(t, a.Timeout)}}
+	lost := draft{step: losing, either: true, match: data, action: hole(t, a.Timeout)}
+	if a.Timeout == 0 {
+		return []draft{lost}
+	}
+	limit := fmt.Sprintf("%s\nafter = %q", silent(a.Timeout), millis(a.Timeout))
+	return []draft{lost, {step: losing, either: true, limit: limit, action: `{ reset = "both" }`}}
 }
+
+// silent is the moment at which a connection has been silent for so many ms.
+func silent(ms int64) string { return fmt.Sprintf("at = { idle = %q }", millis(ms)) }
 
 // hole is a black hole in the toxic's direction; after so many ms, if not 0, it ends in a reset.
 func hole(t *toxic, ms int64) string {
@@ -109,12 +118,8 @@ func (a *slicer) check() error {
 
 func (a *slicer) drafts(*toxic) []draft {
 	size := min(max(a.AverageSize, 1), math.MaxUint16)
-	split := fmt.Sprintf("{ split = %d }", size)
-	if a.Delay == 0 {
-		return []draft{{step: shaping, match: data, action: split}}
-	}
-	pace := rate(float64(size) / (float64(a.Delay) / 1e6))
-	return []draft{{step: shaping, match: data, action: "[" + split + ", " + pace + "]"}}
+	apart := time.Duration(min(a.Delay, time.Hour.Microseconds())) * time.Microsecond
+	return []draft{{step: shaping, match: data, action: fmt.Sprintf("{ split = { size = %d, apart = %q } }", size, apart)}}
 }
 
 // limitData ends the connection after so many bytes.
