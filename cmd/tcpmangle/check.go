@@ -24,6 +24,9 @@ complete and check keys by it, where a file begins with: #:schema ./tcpmangle.sc
 		Example: "  tcpmangle check examples/rules\n  tcpmangle check --schema > tcpmangle.schema.json",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if asSchema {
+				if len(args) > 0 {
+					return usage(cmd, errors.New("--schema is about all files, and goes without one"))
+				}
 				return nil
 			}
 			return atLeastOne("a file or a folder")(cmd, args)

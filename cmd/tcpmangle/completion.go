@@ -31,6 +31,15 @@ var flagValues = map[string]func(*cobra.Command) []string{
 	"rule":         ruleNames,
 }
 
+// completionCommand is cobra's but for its answer to a shell that it does not know, which is a mistake
+// in the call and no success.
+func completionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, _ := root.Find([]string{"completion"})
+	cmd.Args = onlySubcommands
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
 // complete tells a shell's completion of a command and those below it what values there are.
 func complete(cmd *cobra.Command) {
 	for name, values := range flagValues {

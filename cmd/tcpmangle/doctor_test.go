@@ -34,7 +34,7 @@ func TestDoctor(t *testing.T) {
 // What was killed leaves its socket behind.
 func TestDoctorSweepsSocket(t *testing.T) {
 	needRoot(t)
-	host, folder := nstest.New(t), filepath.Dir(shortSocket(t))
+	host, folder := nstest.New(t), filepath.Dir(nstest.Socket(t))
 	run := command(t, "run", "--proxy", "198.18.0.2:1=127.0.0.1:1")
 	run.Env = append(run.Env, "RUNTIME_DIRECTORY="+folder)
 	s := stand(t, host, run)

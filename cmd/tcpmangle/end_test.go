@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/netns"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // A session of testdata/long.toml that is under way.
@@ -313,4 +315,38 @@ func (h *held) left() (what []string) {
 	}
 	slices.Sort(what)
 	return what
+}
+
+// Nobody has to read what exec and run say: a pipe into head does not keep them from undoing what
+// they have set up.
+func TestNobodyReads(t *testing.T) {
+	needRoot(t)
+	host := nstest.New(t)
+	before := nstest.Face(t, host)
+	r, w, err := os.Pipe()
+	nstest.Must(t, err)
+	cmd := executing(t, nil, "true")
+	cmd.Stderr = w
+	nstest.Must(t, r.Close())
+	on(t, host, cmd)
+	cmd.Wait() // with which status nobody gets to know, behind a pipe
+	nstest.SameFace(t, host, before)
+
+	args, api := runArgs(t, "-f", written(t, "r.toml", aRule), "--proxy", "198.18.0.2:1=127.0.0.1:1")
+	cmd = command(t, args...)
+	r, w, err = os.Pipe()
+	nstest.Must(t, err)
+	cmd.Stderr = w
+	on(t, host, cmd)
+	if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Must(t, errors.Join(r.Close(), w.Close()))
+	_, err = api.Reload(t.Context()) // which it says
+	nstest.Must(t, err)
+	nstest.Must(t, cmd.Process.Signal(syscall.SIGTERM))
+	if status := statusOf(t, cmd.Wait()); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+	nstest.SameFace(t, host, before)
 }

@@ -40,7 +40,12 @@ It needs root, Linux and /dev/net/tun. The host masquerades; all that is set up 
   tcpmangle exec -f slow.toml -- redis-cli -h ` + inline.HostName + ` ping
   tcpmangle exec -f rules.toml --api /tmp/box.sock -- go test ./...`,
 		Args: atLeastOne("a command"),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.linger < 0 {
+				return usage(cmd, fmt.Errorf("--linger is at least 0s, not %v", f.linger))
+			}
+			return f.run(cmd, args)
+		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
@@ -65,6 +70,7 @@ func (f *execFlags) run(cmd *cobra.Command, argv []string) (err error) {
 	if err := netns.CheckRights(true); err != nil {
 		return err
 	}
+	defer outlivePipes()()
 	var stop func()
 	p.pass, stop = netns.PassSignals()
 	defer stop()

@@ -171,7 +171,7 @@ func TestExecHasAnAPI(t *testing.T) {
 	rules := written(t, "refuse.toml", "[[rule]]\nname = \"refuse\"\nenabled = false\nmatch = { segment = \"syn\" }\naction = { reset = \"client\" }\n")
 	exe := strings.Join(probing(t, inline.HostName+":7000"), " ")
 	us := testRole + "=" + roleCommand + " " + probing(t)[2]
-	socket := written(t, "x", "") + ".sock"
+	socket := nstest.Socket(t)
 	o := finishOn(t, host, executing(t, []string{"-f", rules, "--api", socket}, "sh", "-c",
 		us+" rules enable refuse; "+exe+"; "+us+" heal; "+exe))
 	o.wants(t, 0)

@@ -45,19 +45,19 @@ func filesIn(folder, ending string) (files []string, err error) {
 	return files, err
 }
 
-// guard refuses to write a file that is read, or two things to one file. It comes
-// before anything is opened for writing.
+// guard refuses to write a file that is read, two things to one file, and to standard output what
+// belongs into a file. It comes before anything is opened for writing.
 func guard(inputs []string, outputs ...string) error {
-	taken := make(map[string]bool)
-	for _, out := range outputs {
-		if out == "" || out == "-" {
-			continue
+	outputs = slices.DeleteFunc(outputs, func(path string) bool { return path == "" })
+	for i, out := range outputs {
+		if out == "-" {
+			return &usageError{err: errors.New("captures and pictures go to files, not to standard output")}
 		}
-		path := filepath.Clean(out)
-		if taken[path] {
-			return &usageError{err: fmt.Errorf("%s: two outputs cannot go to one file", out)}
+		for _, other := range outputs[:i] {
+			if samePath(out, other) {
+				return &usageError{err: fmt.Errorf("%s: two outputs cannot go to one file", out)}
+			}
 		}
-		taken[path] = true
 		for _, in := range inputs {
 			if sameFile(in, out) {
 				return &usageError{err: fmt.Errorf("%s is read: it cannot be written to as well", out)}
@@ -65,6 +65,21 @@ func guard(inputs []string, outputs ...string) error {
 		}
 	}
 	return nil
+}
+
+// unlessStdout is the file that something goes to which may go to standard output as well.
+func unlessStdout(path string) string {
+	if path == "-" {
+		return ""
+	}
+	return path
+}
+
+// samePath tells whether two paths lead to one file, which need not be there yet.
+func samePath(a, b string) bool {
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return errX == nil && errY == nil && x == y || sameFile(a, b)
 }
 
 func sameFile(a, b string) bool {
@@ -166,13 +181,4 @@ func (b *badFiles) Render(w io.Writer) error {
 	err := b.mistakes.Render(w)
 	complain(w, errors.Join(b.unread...), "")
 	return err
-}
-
-// loadRules reads the rules of one or more files, in their order, as one set.
-// The files may be lab files: all of each is checked.
-func loadRules(paths []string) (*rules.Set, error) {
-	if _, err := loadLabs(paths); err != nil {
-		return nil, err
-	}
-	return rules.Load(paths...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tcpmangle/tcpmangle/internal/tomldoc"
@@ -20,6 +21,8 @@ func flagError(err error) error {
 	cause := bad.Unwrap()
 	_, number := errors.AsType[*strconv.NumError](cause)
 	switch {
+	case flag.Value.Type() == "bool":
+		return fmt.Errorf("--%s: %q is neither true nor false", flag.Name, text)
 	case flag.Value.Type() == "duration":
 		if _, err := tomldoc.ParseDuration(text); err != nil {
 			return fmt.Errorf("--%s: %w", flag.Name, err)
@@ -30,4 +33,15 @@ func flagError(err error) error {
 		return fmt.Errorf("--%s: %q is not a whole number", flag.Name, text)
 	}
 	return fmt.Errorf("--%s %s: %w", flag.Name, text, cause)
+}
+
+// refuseEmpty refuses flags with nothing behind them: who writes --container "$WEB" while $WEB is
+// not set does not mean this host.
+func refuseEmpty(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if text := f.Value.String(); text == "" || text == "[]" {
+			err = usage(cmd, fmt.Errorf("--%s is empty", f.Name))
+		}
+	})
+	return err
 }

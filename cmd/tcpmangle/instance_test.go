@@ -59,11 +59,7 @@ func runInstance(t *testing.T) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- eng.Run(ctx) }()
-	folder, err := os.MkdirTemp("", "api")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &running{t: t, api: folder + "/api.sock", devices: [2]*tunneltest.Device{near, far}, port: 4000}
+	r := &running{t: t, api: nstest.Socket(t), devices: [2]*tunneltest.Device{near, far}, port: 4000}
 	l, err := control.Listen(r.api)
 	if err != nil {
 		t.Fatal(err)
@@ -80,10 +76,7 @@ func runInstance(t *testing.T) *running {
 			}
 		}
 	})
-	t.Cleanup(func() {
-		r.end()
-		os.RemoveAll(folder)
-	})
+	t.Cleanup(r.end)
 	return r
 }
 
@@ -135,7 +128,7 @@ func (r *running) calls(status int, args ...string) outcome {
 	return o
 }
 
-var timesIn = regexp.MustCompile(`\b[0-9.]+(ms|s)\b|\b[0-9]+\.[0-9]{6}\b`)
+var timesIn = regexp.MustCompile(`\b([0-9]+[hm])*[0-9.]+(ms|s)\b|\b[0-9]+\.[0-9]{6}\b`)
 
 // is compares texts.
 func is(t *testing.T, got, want string) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -53,7 +55,7 @@ It needs Linux and /dev/net/tun. Without root it runs in a user namespace of its
 	flags.StringVar(&f.pcap, "pcap", "", "write what passed both sides to this pcapng `file`")
 	flags.StringVar(&f.svg, "svg", "", "draw the ladder and the verdicts into this SVG `file`")
 	f.explain.flag(flags)
-	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML")
+	flags.StringVar(&f.junit, "junit", "", "write the verdicts to this `file` as JUnit XML (- is standard output)")
 	flags.IntVar(&f.repeat, "repeat", 1, "run each file so many times; stop at the first failure")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what both sides do and say, as it happens")
 	flags.BoolVar(&f.debug, "debug", false, "print the box's own log")
@@ -75,10 +77,13 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if err := f.explain.alone(&f.outputs); err != nil {
 		return usage(cmd, err)
 	}
+	if f.junit == "-" && (f.events == "-" || bool(f.explain)) {
+		return usage(cmd, errors.New("--junit - writes to standard output, as do --events - and --explain"))
+	}
 	if len(runs) > 1 && (f.events != "" || f.pcap != "" || f.svg != "" || bool(f.explain)) {
 		return usage(cmd, fmt.Errorf("--events, --pcap, --svg and --explain hold one run; these files make %d", len(runs)))
 	}
-	if err := guard(pathsOf(files), f.events, f.pcap, f.svg, f.junit); err != nil {
+	if err := guard(pathsOf(files), unlessStdout(f.events), unlessStdout(f.junit), f.pcap, f.svg); err != nil {
 		return err
 	}
 	if over, err := ready(); over || err != nil {
@@ -86,19 +91,24 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	}
 	ctx, stop := interruptible(cmd.ErrOrStderr())
 	defer stop()
-	b := &batch{labFlags: f, ctx: ctx, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), runs: len(runs)}
+	b := &batch{labFlags: f, ctx: ctx, out: cmd.OutOrStdout(), report: f.report(cmd), err: cmd.ErrOrStderr(), runs: len(runs)}
 	if err := b.open(); err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if err := b.run(r); err != nil {
-			return err
-		}
-		if b.over() {
+		if err = b.run(r); err != nil || b.over() {
 			break
 		}
 	}
-	return b.finish()
+	return b.finish(err)
+}
+
+// report is where the ladder and the verdicts go, JUnit's apart.
+func (f *labFlags) report(cmd *cobra.Command) io.Writer {
+	if f.junit == "-" {
+		return cmd.ErrOrStderr()
+	}
+	return f.outputs.report(cmd)
 }
 
 // ready makes sure that hosts can be made here. Where only a user namespace of our

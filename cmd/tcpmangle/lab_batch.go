@@ -41,7 +41,8 @@ type batch struct {
 	*labFlags
 	ctx      context.Context
 	out, err io.Writer
-	report   io.WriteCloser // for JUnit; nil if none was asked for
+	report   io.Writer      // gets the ladders and verdicts
+	suites   io.WriteCloser // for JUnit; nil if none was asked for
 	runs     int            // planned
 	results  []*lab.Result
 	failed   int
@@ -54,7 +55,7 @@ func (b *batch) open() (err error) {
 	if b.junit == "" {
 		return nil
 	}
-	if b.report, err = b.create(b.junit); err != nil {
+	if b.suites, err = b.create(b.junit); err != nil {
 		return fmt.Errorf("junit: %w", err)
 	}
 	return nil
@@ -155,26 +156,28 @@ func (b *batch) draw(r *lab.Result) error {
 // print writes a result: whole if it is the only one or failed, else as a line.
 func (b *batch) print(r *lab.Result) error {
 	if r.Pass && b.runs > 1 {
-		_, err := fmt.Fprintf(b.out, "PASS %s (IPv%d, %.1fs)\n", r.File, r.IP, r.Duration.Seconds())
+		_, err := fmt.Fprintf(b.report, "PASS %s (IPv%d, seed %d, %.1fs)\n", r.File, r.IP, r.Seed, r.Duration.Seconds())
 		return err
 	}
-	return r.WriteTerminal(b.out, terminalOf(b.out))
+	return r.WriteTerminal(b.report, terminalOf(b.report))
 }
 
 func (b *batch) over() bool { return b.ctx.Err() != nil || b.repeat > 1 && b.failed > 0 }
 
-// finish writes what is about all runs. An interruption is told by the status whatever else
-// has happened, since the rest is unknown.
-func (b *batch) finish() error {
-	if b.report != nil {
-		b.lose(errors.Join(lab.WriteJUnit(b.report, b.results), b.report.Close()), "junit")
+// finish writes what is about all runs, also if err ended them. An interruption is told by the
+// status whatever else has happened, since the rest is unknown.
+func (b *batch) finish(err error) error {
+	if b.suites != nil {
+		b.lose(errors.Join(lab.WriteJUnit(b.suites, b.results), b.suites.Close()), "junit")
 	}
 	if b.json {
 		b.lose(b.writeJSON(), "json")
 	} else if b.runs > 1 {
-		fmt.Fprintln(b.out, b.sums())
+		fmt.Fprintln(b.report, b.sums())
 	}
 	switch {
+	case err != nil:
+		return errors.Join(err, b.lost)
 	case b.ctx.Err() != nil:
 		return errors.Join(interruption(b.ctx), b.lost)
 	case b.failed > 0:
@@ -195,23 +198,25 @@ func (b *batch) sums() string {
 	return text
 }
 
-// writeJSON writes one object for one run, an array for several.
+// writeJSON writes the object of a call's one run, or an array for a call of several, however many
+// have come to an end.
 func (b *batch) writeJSON() error {
-	if len(b.results) == 1 {
-		return b.results[0].WriteJSON(b.out)
-	}
-	fmt.Fprint(b.out, "[")
-	for i, r := range b.results {
+	var objects []string
+	for _, r := range b.results {
 		var one strings.Builder
 		if err := r.WriteJSON(&one); err != nil {
 			return err
 		}
-		if i > 0 {
-			fmt.Fprint(b.out, ",")
-		}
-		fmt.Fprint(b.out, "\n", strings.TrimSpace(one.String()))
+		objects = append(objects, strings.TrimSpace(one.String()))
 	}
-	_, err := fmt.Fprintln(b.out, "\n]")
+	text := strings.Join(objects, ",\n")
+	switch {
+	case b.runs > 1:
+		text = "[\n" + text + "\n]"
+	case text == "":
+		return nil // the run has not been one
+	}
+	_, err := fmt.Fprintln(b.report, text)
 	return err
 }
 

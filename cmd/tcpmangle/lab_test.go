@@ -201,7 +201,7 @@ func TestLabSeveral(t *testing.T) {
 	o := tcpmangle(t, "lab", "testdata/exchange.toml", "testdata/never.toml", "testdata/exchange.toml")
 	o.wants(t, 1)
 	has(t, "report", o.stdout, "testdata/never.toml: A rule that never fires\n", "FAIL  rule syn-from-server never fired")
-	line := regexp.MustCompile(`(?m)^PASS testdata/exchange\.toml \(IPv4, \d+\.\ds\)$`)
+	line := regexp.MustCompile(`(?m)^PASS testdata/exchange\.toml \(IPv4, seed 1, \d+\.\ds\)$`)
 	if n := len(line.FindAllString(o.stdout, -1)); n != 2 {
 		t.Errorf("%d lines are %v, want 2:\n%s", n, line, o.stdout)
 	}
@@ -227,10 +227,51 @@ func TestLabRepeat(t *testing.T) {
 	o.wants(t, 0)
 	has(t, "report", o.stdout, "\n3 passed, 0 failed\n")
 
+	o = tcpmangle(t, "lab", "--repeat", "3", "--json", "testdata/never.toml")
+	o.wants(t, 1)
+	var all []labReport // though one run is all that there was
+	decode(t, o.stdout, &all)
+	if len(all) != 1 {
+		t.Errorf("%d results, want one", len(all))
+	}
+
 	o = tcpmangle(t, "lab", "--repeat", "3", "testdata/never.toml")
 	o.wants(t, 1)
 	if n := strings.Count(o.stdout, "FAIL  testdata/never.toml"); n != 1 {
 		t.Errorf("ran %d times, want the first failure to end it:\n%s", n, o.stdout)
+	}
+}
+
+// A run that cannot be made ends the call; those before it are told in every way that was asked for.
+func TestLabThatCannotRun(t *testing.T) {
+	needLab(t)
+	t.Parallel()
+	dir := readable(t, "exchange.toml")
+	good, bad, junit := filepath.Join(dir, "exchange.toml"), filepath.Join(dir, "sysctl.toml"), filepath.Join(dir, "junit.xml")
+	if err := os.WriteFile(bad, []byte("[server]\nscript = \"listen 80\"\nsysctl = { tcp_nothing = 1 }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const why = "sysctl.toml: server: sysctl tcp_nothing = 1: "
+	o := tcpmangle(t, "lab", good, bad, good, "--junit", junit)
+	o.wants(t, 3)
+	has(t, "report", o.stdout, "PASS "+good, "\n1 passed, 0 failed, 2 not run\n")
+	has(t, "standard error", o.stderr, why)
+	text, err := os.ReadFile(junit)
+	has(t, fmt.Sprint(err), string(text), `<testsuite name="`+good+` (IPv4)"`, "</testsuites>")
+
+	o = tcpmangle(t, "lab", good, bad, "--json")
+	o.wants(t, 3)
+	var all []labReport
+	decode(t, o.stdout, &all)
+	if len(all) != 1 || all[0].Verdict != "pass" {
+		t.Errorf("got %+v, want the one that has run", all)
+	}
+	has(t, "standard error", o.stderr, why)
+
+	o = tcpmangle(t, "lab", bad, "--json")
+	o.wants(t, 3)
+	if o.stdout != "" {
+		t.Errorf("a report of no run: %s", o.stdout)
 	}
 }
 

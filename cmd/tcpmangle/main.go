@@ -62,6 +62,15 @@ func interruptible(stderr io.Writer) (context.Context, func()) {
 	}
 }
 
+// outlivePipes lets what is written to a standard output or error that nobody reads any more fail, as
+// writes to other files do, until stop. Else it would end the process, and what that has set up on
+// this host would stay. The commands that it runs do as ever.
+func outlivePipes() (stop func()) {
+	nobody := make(chan os.Signal, 1)
+	signal.Notify(nobody, syscall.SIGPIPE)
+	return func() { signal.Stop(nobody) }
+}
+
 // interruption is the end of a command whose interruptible context has ended.
 func interruption(ctx context.Context) error { return context.Cause(ctx) }
 
@@ -94,7 +103,8 @@ part is in tcpmangle help delay, say.`,
 			}
 			return usage(cmd, unknownCommand(cmd, args[0]))
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+		PersistentPreRunE: refuseEmpty,
+		RunE:              func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("tcpmangle {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, flagError(err)) })
@@ -103,6 +113,7 @@ part is in tcpmangle help delay, say.`,
 	addGroup(root, "A running instance:", instanceCommands()...)
 	root.AddCommand(versionCommand(), insideCommand())
 	root.SetHelpCommand(helpCommand(root))
+	completionCommand(root)
 	complete(root)
 	return root
 }
@@ -114,6 +125,14 @@ func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
 		c.GroupID = title
 	}
 	root.AddCommand(commands...)
+}
+
+// onlySubcommands refuses arguments that are none.
+func onlySubcommands(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(cmd, unknownCommand(cmd, args[0]))
+	}
+	return nil
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

@@ -157,10 +157,11 @@ func TestNginxIsForgotten(t *testing.T) {
 		t.Run(then, func(t *testing.T) {
 			rules := written(t, "nat.toml", fmt.Sprintf(`
 [[rule]]
-name   = "nat"
-match  = { server = "198.18.0.2", connection = 1 }
-at     = { idle = "100ms" }
-action = { forget = %q }
+name    = "nat"
+match   = { server = "198.18.0.2", connection = 1 }
+at      = { idle = "100ms" }
+action  = { forget = %q }
+enabled = false
 `, then))
 			args, api := runArgs(t, "-f", rules, "--proxy", "198.18.0.2:8080=127.0.0.1:8080")
 			s := stand(t, host, command(t, args...))
@@ -168,6 +169,8 @@ action = { forget = %q }
 			c := meet(t, host, at)
 			replies := bufio.NewReader(c)
 			hello(t, c, replies)
+			_, err := api.Enable(t.Context(), "nat") // not before, or it might come between
+			nstest.Must(t, err)
 			awaits(t, api, client.Condition{Rule: "nat"})
 			loses(t, api, 1, func() { asks(t, c, "/body") })
 			answered := make(chan error, 1)

@@ -18,7 +18,7 @@ const nobody = 65534
 // readable is a folder that nobody may read, with copies of some files of testdata.
 func readable(t *testing.T, files ...string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tcpmangle")
+	dir, err := os.MkdirTemp("/tmp", "tcpmangle") // what TMPDIR names may be the user's alone
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +30,9 @@ func readable(t *testing.T, files ...string) string {
 		text, err := os.ReadFile(filepath.Join("testdata", f))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, f), text, 0o644)
+		}
+		if err == nil {
+			err = os.Chmod(filepath.Join(dir, f), 0o644) // whatever the umask is
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +69,7 @@ func nobodysLab(t *testing.T, file string, flags ...string) *exec.Cmd {
 	needRoot(t)
 	cmd := command(t, append([]string{"lab", file}, flags...)...)
 	cmd.Dir = readable(t, file)
-	cmd.Env = append(cmd.Env, testRole+"="+roleNobody)
+	cmd.Env = append(cmd.Env, testRole+"="+roleNobody, "TMPDIR=/tmp")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
@@ -46,6 +47,14 @@ func (o *outputs) seedOf(set *rules.Set) uint64 {
 		return set.Seed
 	}
 	return defaultSeed
+}
+
+// report is where the report goes: standard output, unless the events have it for themselves.
+func (o *outputs) report(cmd *cobra.Command) io.Writer {
+	if o.events == "-" {
+		return cmd.ErrOrStderr()
+	}
+	return cmd.OutOrStdout()
 }
 
 // An eventFile writes events as JSON lines; without a file it does nothing.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/tcpmangle/tcpmangle/internal/capture"
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
@@ -131,22 +133,64 @@ func keysFit(keys []string, want string) bool {
 	return len(keys) == 0
 }
 
-// Events go to standard output too, each on a line of its own before the report.
+// Events on standard output are alone there: the report goes to standard error.
 func TestEventsToStdout(t *testing.T) {
 	needLab(t)
 	t.Parallel()
-	o := tcpmangle(t, "lab", "--events", "-", "testdata/exchange.toml")
-	o.wants(t, 0)
-	events, report, ok := strings.Cut(o.stdout, "testdata/exchange.toml: One FIN lost\n")
-	if !ok || events == "" {
-		t.Fatalf("want events and then the report:\n%s", o.stdout)
-	}
-	for line := range strings.Lines(events) {
-		if !json.Valid([]byte(line)) {
-			t.Errorf("no JSON: %s", line)
+	for _, flags := range [][]string{nil, {"--json"}} {
+		o := tcpmangle(t, append([]string{"lab", "--events", "-", "testdata/exchange.toml"}, flags...)...)
+		o.wants(t, 0)
+		for line := range strings.Lines(o.stdout) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("no JSON: %s", line)
+			}
+		}
+		has(t, "events", o.stdout, `"type":"segment"`)
+		if flags == nil {
+			has(t, "report", o.stderr, "testdata/exchange.toml: One FIN lost\n", "PASS  testdata/exchange.toml in ")
+		} else {
+			decode(t, o.stderr, new(labReport))
 		}
 	}
-	has(t, "report", report, "PASS  testdata/exchange.toml in ")
+}
+
+// So is JUnit's XML.
+func TestJUnitToStdout(t *testing.T) {
+	needLab(t)
+	t.Parallel()
+	o := tcpmangle(t, "lab", "--junit", "-", "testdata/exchange.toml")
+	o.wants(t, 0)
+	var suites struct{ XMLName xml.Name }
+	if err := xml.Unmarshal([]byte(o.stdout), &suites); err != nil || suites.XMLName.Local != "testsuites" {
+		t.Errorf("%v:\n%s", err, o.stdout)
+	}
+	has(t, "report", o.stderr, "PASS  testdata/exchange.toml in ")
+}
+
+// Two outputs into one file, and one over an input, are refused however the file is spelt.
+func TestGuard(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	nstest.Must(t, err)
+	nstest.Must(t, os.WriteFile("in", nil, 0o644))
+	nstest.Must(t, os.WriteFile("out", nil, 0o644))
+	nstest.Must(t, os.Symlink("out", "link"))
+	for _, row := range []struct {
+		outputs []string
+		ok      bool
+	}{
+		{[]string{"a", "b", "", ""}, true},
+		{[]string{"a", "./a"}, false},
+		{[]string{"a", "b", filepath.Join(here, "a")}, false},
+		{[]string{"out", "link"}, false},
+		{[]string{"a", filepath.Join(here, "in")}, false},
+		{[]string{"a", "-"}, false},
+		{[]string{"a", unlessStdout("-")}, true},
+	} {
+		if err := guard([]string{"in"}, row.outputs...); (err == nil) != row.ok {
+			t.Errorf("%q: %v", row.outputs, err)
+		}
+	}
 }
 
 // sides of the box, as captures call them.

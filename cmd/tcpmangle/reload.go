@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -50,7 +48,7 @@ func reload(ctx context.Context, c *client.Client, files []string) (*client.Rule
 	if err != nil {
 		return nil, err
 	}
-	texts, err := readTexts(paths)
+	texts, err := mustRead(paths)
 	if err != nil {
 		return nil, err
 	}
@@ -59,19 +57,6 @@ func reload(ctx context.Context, c *client.Client, files []string) (*client.Rule
 		all = append(all, client.File{Name: t.File, Text: t.Text})
 	}
 	return c.SetFiles(ctx, all...)
-}
-
-// readTexts reads files; what cannot be read comes together.
-func readTexts(paths []string) (texts []rules.Text, err error) {
-	var unread []error
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		texts, unread = append(texts, rules.Text{File: path, Text: string(text)}), append(unread, err)
-	}
-	if err := errors.Join(unread...); err != nil {
-		return nil, &usageError{err: err}
-	}
-	return texts, nil
 }
 
 // An intake takes rule files for a box that is there already. It refuses what only a start can do, so
@@ -83,9 +68,12 @@ type intake struct {
 	admits  func(*rules.Set) error // of the way in; nil: all
 }
 
-// again reads the files of the call.
+// again reads the files of the call once more.
 func (in *intake) again() (*rules.Set, error) {
-	texts, err := readTexts(in.paths)
+	if err := rereadable(in.paths); err != nil {
+		return nil, err
+	}
+	texts, err := mustRead(in.paths)
 	if err != nil {
 		return nil, err
 	}
@@ -94,28 +82,19 @@ func (in *intake) again() (*rules.Set, error) {
 
 // read reads files that are there.
 func (in *intake) read(texts ...rules.Text) (*rules.Set, error) {
-	files, err := parseLabs(texts)
+	files, err := parseRules(texts)
 	if err != nil {
 		return nil, err
 	}
-	set, err := rules.ParseAll(texts...)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
+	for _, f := range files.labs {
 		if err := in.check(f); err != nil {
 			return nil, err
 		}
 	}
 	if in.admits == nil {
-		return set, nil
+		return files.set, nil
 	}
-	return set, in.admits(set)
-}
-
-// parseLabs reads the texts of lab and rule files; what is wrong with any of them comes together.
-func parseLabs(texts []rules.Text) ([]*lab.File, error) {
-	return loadAll[rules.Errors](texts, func(t rules.Text) (*lab.File, error) { return lab.Parse(t.File, t.Text) })
+	return files.set, in.admits(files.set)
 }
 
 // check refuses what a file has besides rules, unless the box was started with it.

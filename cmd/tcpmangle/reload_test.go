@@ -22,9 +22,9 @@ const (
 
 // A box that is there takes rules; what only a start can do is refused, and never dropped without a word.
 func TestIntake(t *testing.T) {
-	started, err := parseLabs([]rules.Text{{File: "start.toml", Text: aRule + aProxy + aFiring}})
+	started, err := parseRules([]rules.Text{{File: "start.toml", Text: aRule + aProxy + aFiring}})
 	nstest.Must(t, err)
-	in := &intake{started: started, admits: func(set *rules.Set) error {
+	in := &intake{started: started.labs, admits: func(set *rules.Set) error {
 		if len(set.Rules) > 2 {
 			return errors.New("too many rules")
 		}
@@ -54,6 +54,16 @@ func TestIntake(t *testing.T) {
 			t.Errorf("%s: no rules", row.name)
 		}
 	}
+}
+
+// What came from a pipe, or the like, is empty when it is read again: the rules stay.
+func TestIntakeAgain(t *testing.T) {
+	file := written(t, "r.toml", aRule)
+	if set, err := (&intake{paths: []string{file}}).again(); err != nil || len(set.Rules) != 1 {
+		t.Errorf("%v, %v", set, err)
+	}
+	_, err := (&intake{paths: []string{file, os.DevNull}}).again()
+	is(t, fmt.Sprint(err), "/dev/null: it is no regular file, and cannot be read again")
 }
 
 // By whomever its files are reloaded, the instance says so; without files there is nothing to read again.

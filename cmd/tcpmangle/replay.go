@@ -52,35 +52,38 @@ is replayed, and standard error says so.`,
 }
 
 func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs, why explainFlag) error {
-	set, err := loadRules(files)
+	loaded, err := loadRules(files)
 	if err != nil {
 		return err
 	}
-	if err := guard(append(files, in), o.events, out); err != nil {
+	if err := guard(append(files, in), unlessStdout(o.events), out); err != nil {
 		return err
+	}
+	if err := rereadable([]string{in}); err != nil {
+		return fmt.Errorf("a capture is read twice: %w", err)
 	}
 	events, err := o.open()
 	if err != nil {
 		return err
 	}
-	seed := o.seedOf(set)
+	seed := o.seedOf(loaded.set)
 	explained := why.open(cmd.OutOrStdout())
 	report, err := replay.Run(in, replay.Config{
-		Rules: set, Seed: seed, OnEvent: events.record, OnLook: explained.look, AllEvents: o.allEvents, Out: out,
+		Rules: loaded.set, Seed: seed, OnEvent: events.record, OnLook: explained.look, AllEvents: o.allEvents, Out: out,
 	})
 	err = explained.close(err)
 	if err := events.close(err); err != nil { // before the report: both may go to standard output
 		return err
 	}
 	if report.Cut {
-		complain(cmd.ErrOrStderr(), fmt.Errorf("%s ends within a packet: %s are whole, what came after is missing",
+		complain(cmd.ErrOrStderr(), fmt.Errorf("%s ends within a packet: what came after %s is missing",
 			in, count(report.Packets+report.Delivered+report.Skipped, "packet")), "")
 	}
+	write := writeReplay
 	if o.json {
-		err = writeReplayJSON(cmd.OutOrStdout(), in, seed, report)
-	} else {
-		err = writeReplay(cmd.OutOrStdout(), in, seed, report)
+		write = writeReplayJSON
 	}
+	err = write(o.report(cmd), in, seed, report)
 	if err == nil && neverFired(report.Rules) {
 		err = errFailed
 	}

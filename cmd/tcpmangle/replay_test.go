@@ -155,7 +155,7 @@ func TestReplayOfACutCapture(t *testing.T) {
 	write(len(whole) - 9) // the last of seven packets lacks its end
 	o := finish(t, cmd)
 	o.wants(t, 0)
-	if want := "tcpmangle: cut.pcapng ends within a packet: 6 packets are whole, what came after is missing\n"; o.stderr != want {
+	if want := "tcpmangle: cut.pcapng ends within a packet: what came after 6 packets is missing\n"; o.stderr != want {
 		t.Errorf("got %q, want %q", o.stderr, want)
 	}
 	has(t, "report", o.stdout, "cut.pcapng: 6 packets in 50ms", "rule \"lose-fin\" fired once")
@@ -166,6 +166,24 @@ func TestReplayOfACutCapture(t *testing.T) {
 	o = finish(t, cmd)
 	o.wants(t, 2)
 	has(t, "standard error", o.stderr, "cut.pcapng: capture: unexpected EOF")
+}
+
+// Rules may come from a pipe, as a shell's <(...) is one. A capture is read twice, and may not.
+func TestReplayFromAPipe(t *testing.T) {
+	t.Parallel()
+	dir := trouble(t)
+	replay := func(args, stdin string) outcome {
+		cmd := command(t, append([]string{"replay"}, strings.Fields(args)...)...)
+		cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
+		return finish(t, cmd)
+	}
+	o := replay("-f /dev/stdin trouble.pcapng", replayRules["lose-fin.toml"])
+	o.wants(t, 0)
+	has(t, "report", o.stdout, "rule \"lose-fin\" fired once")
+
+	o = replay("-f lose-fin.toml /dev/stdin", "")
+	o.wants(t, 2)
+	has(t, "standard error", o.stderr, "tcpmangle: a capture is read twice: /dev/stdin: it is no regular file, and cannot be read again\n")
 }
 
 // -w and --pcap write the same: the lost FIN is on its sender's side only.

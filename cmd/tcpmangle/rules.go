@@ -22,12 +22,7 @@ fired, and of one that has not, what came closest. Its subcommands change single
 The keys of a rule file are in tcpmangle help rules.`,
 		Example: `  tcpmangle rules
   tcpmangle rules disable lose-last-ack`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(cmd, unknownCommand(cmd, args[0]))
-			}
-			return nil
-		},
+		Args: onlySubcommands,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return i.talk(cmd, func(c *client.Client) error {
 				list, err := c.Rules(cmd.Context())

@@ -99,6 +99,7 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	if err := netns.CheckRights(f.elsewhere()); err != nil {
 		return err
 	}
+	defer outlivePipes()()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	reload := make(chan os.Signal, 1)
@@ -126,7 +127,7 @@ func (f *runFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.write(cmd.OutOrStdout(), f.json); err != nil {
+	if err := r.write(f.report(cmd), f.json); err != nil {
 		return err
 	}
 	if !r.pass() {
@@ -151,7 +152,7 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 		return usage(cmd, fmt.Errorf("%s goes without proxies: they lead to services of this host", given[0]))
 	case proxies && len(f.ports) > 0:
 		return usage(cmd, errors.New("--port is for a namespace to attach to, and goes without proxies"))
-	case f.pid < 0:
+	case cmd.Flags().Changed("pid") && f.pid < 1:
 		return usage(cmd, fmt.Errorf("--pid %d is not a process", f.pid))
 	}
 	return nil

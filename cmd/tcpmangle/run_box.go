@@ -16,8 +16,6 @@ import (
 	"github.com/tcpmangle/tcpmangle/control"
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/capture"
-	"github.com/tcpmangle/tcpmangle/lab"
-	"github.com/tcpmangle/tcpmangle/rules"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
 
@@ -48,23 +46,13 @@ func (f *boxFlags) device() tunnel.Config {
 	return tunnel.Config{Offload: f.offload, Queues: max(int(f.workers), 1)}
 }
 
-// ruleFiles are the files of a call, as they were read.
-type ruleFiles struct {
-	labs []*lab.File
-	set  *rules.Set
-}
-
 // read reads the files, and makes sure that none of them is written to.
 func (f *boxFlags) read() (*ruleFiles, error) {
-	labs, err := loadLabs(f.files)
+	files, err := loadRules(f.files)
 	if err != nil {
 		return nil, err
 	}
-	set, err := rules.Load(f.files...)
-	if err != nil {
-		return nil, err
-	}
-	return &ruleFiles{labs, set}, guard(f.files, f.events, f.pcap)
+	return files, guard(f.files, unlessStdout(f.events), f.pcap)
 }
 
 // A box is an Engine in front of real services, with what looks at it and acts on it.

@@ -38,6 +38,9 @@ func openProxies(ctx context.Context, all []lab.Proxy, c tunnel.Config) (wayIn, 
 		return nil, err
 	}
 	p := &proxies{ns: ns, names: make(map[string]netip.AddrPort)}
+	for _, pool := range inline.Pools() {
+		p.note(pool, pool.Addr())
+	}
 	if p.Proxy, err = inline.NewProxy(ns, c); err != nil {
 		return nil, &machineError{errors.Join(err, ns.Close())}
 	}
@@ -77,7 +80,7 @@ func (p *proxies) put(ctx context.Context, one lab.Proxy) error {
 	if err != nil {
 		return err
 	}
-	p.note(s.Address.Addr())
+	p.note(s.Address.Addr(), s.Address.Addr())
 	if s, err = p.Add(s); err != nil {
 		return err
 	}
@@ -89,11 +92,11 @@ func (p *proxies) put(ctx context.Context, one lab.Proxy) error {
 	return nil
 }
 
-// note keeps what an address is taken from, for somebody else may have it: all of its ports lead
-// to the box.
-func (p *proxies) note(a netip.Addr) {
+// note keeps what an address, or the network around it, is taken from, for somebody else may have it: all of
+// its ports lead to the box.
+func (p *proxies) note(what fmt.Stringer, a netip.Addr) {
 	if dev := p.ns.DeviceTo(a); dev != "" && !strings.HasPrefix(dev, inline.DevicePrefix) {
-		p.taken = append(p.taken, fmt.Sprintf("%v, which is reached by %s, leads to the box with all of its ports while we run", a, dev))
+		p.taken = append(p.taken, fmt.Sprintf("%v, which is reached by %s, leads to the box with all of its ports while we run", what, dev))
 	}
 }
 

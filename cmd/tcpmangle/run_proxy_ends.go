@@ -128,6 +128,8 @@ func addressOf(ctx context.Context, end, version string) (netip.AddrPort, error)
 		return at(unspecified(version)), nil
 	case err == nil && version == "":
 		return at(a), nil
+	case err == nil && version != versionOf(a.Unmap()):
+		return netip.AddrPort{}, &inline.ServiceError{Err: fmt.Errorf("%s is not IPv%s, as the other end is", end, version)}
 	}
 	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+version, host)
 	if err != nil {

@@ -82,6 +82,7 @@ func TestRunRefusesProxies(t *testing.T) {
 		said    string
 	}{
 		{[]string{"198.18.0.2:6379=127.0.0.1"}, "tcpmangle: --proxy 198.18.0.2:6379=127.0.0.1: UPSTREAM \"127.0.0.1\" has no port\nhint: --proxy 198.18.0.2:6379=127.0.0.1:6379\n"},
+		{[]string{"198.18.0.2:1=[::1]:1"}, "tcpmangle: proxy 198.18.0.2:1=[::1]:1: [::1]:1 is not IPv4, as the other end is\n"},
 		{[]string{"198.18.0.2:1=198.18.0.2:1"}, "tcpmangle: proxy 198.18.0.2:1=198.18.0.2:1: upstream 198.18.0.2:1 leads to the box itself; an upstream is where a service listens\n"},
 		{[]string{"198.18.0.2:1=127.0.0.1:2", "198.18.0.2:1=127.0.0.1:3"}, "tcpmangle: proxy 198.18.0.2:1=127.0.0.1:3: 198.18.0.2:1 leads already to 127.0.0.1:2\n"},
 		{[]string{"127.0.0.1:1=127.0.0.1:2", "127.0.0.1:1=127.0.0.1:3"}, "tcpmangle: proxy 127.0.0.1:1=127.0.0.1:3: 127.0.0.1:1 leads already to 127.0.0.1:2: address already in use\n"},

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,20 +42,11 @@ fired = ">= 1"
 // runArgs are those of tcpmangle run with an API of its own, and a client for that.
 func runArgs(t testing.TB, args ...string) (cmdline []string, api *client.Client) {
 	t.Helper()
-	socket := shortSocket(t)
+	socket := nstest.Socket(t)
 	api, err := client.New(socket)
 	nstest.Must(t, err)
 	t.Cleanup(api.Close)
 	return append([]string{"run", "--api", socket}, args...), api
-}
-
-// shortSocket is a path in a folder of its own, short enough for a socket.
-func shortSocket(t testing.TB) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "api")
-	nstest.Must(t, err)
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	return filepath.Join(folder, "s.sock")
 }
 
 // meet connects from a host to an echo, with a deadline.
@@ -278,7 +268,7 @@ func TestRunReloads(t *testing.T) {
 	file := written(t, "r.toml", "[[rule]]\nname = \"one\"\nmatch = { port = 7000 }\naction = \"pass\"\n")
 	args, api := runArgs(t, "-f", file)
 	cmd := command(t, args...)
-	notes := written(t, "x", "") + ".notify"
+	notes := nstest.Socket(t)
 	manager, err := net.ListenPacket("unixgram", notes)
 	nstest.Must(t, err)
 	defer manager.Close()

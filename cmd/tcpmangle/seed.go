@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -20,7 +20,7 @@ var _ pflag.Value = (*seedFlag)(nil)
 func (s *seedFlag) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return fmt.Errorf("a seed is a number from 0 on")
+		return errors.New("a seed is a whole number from 0 to 18446744073709551615")
 	}
 	*s = seedFlag{true, n}
 	return nil
