@@ -12,8 +12,8 @@ import (
 // The devices of an attachment, in the namespace of the service: packets from
 // elsewhere go through the outer one, what the host itself sends through the local one.
 //
-//	elsewhere ──► eth0 ─rule 51─► mangle0 ──► box ──► mangle1 ──► local socket
-//	elsewhere ◄── eth0 ◄───────── mangle0 ◄── box ◄── mangle1 ◄─rule 50─ local socket
+//	elsewhere ──► eth0 ─ rule ─► mangle0 ──► box ──► mangle1 ──► local socket
+//	elsewhere ◄── eth0 ◄──────── mangle0 ◄── box ◄── mangle1 ◄─ rule ─ local socket
 const (
 	outerName = "mangle0"
 	localName = "mangle1"
@@ -113,8 +113,8 @@ func (w *Way) attachSysctls(v6 bool) error {
 	return nil
 }
 
-// attachRoutes leads the ports through our devices. The table of local addresses,
-// which comes first by default, has to come after the rules for what arrives here.
+// attachRoutes leads the ports through our devices, by rules right before the one that looks up
+// local addresses.
 func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
 	if v6 {
 		if err := errors.Join(enableIPv6(ns, outerName), enableIPv6(ns, localName)); err != nil {
@@ -127,52 +127,71 @@ func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
 	if err := ns.DefaultRoute(v6, localName, localTable); err != nil {
 		return err
 	}
-	for _, table := range []int{outerTable, localTable} { // whose record is gone with its container
-		if err := ns.DelRulesTo(table, v6); err != nil {
-			return err
-		}
+	if err := clearRules(ns, v6); err != nil {
+		return err
 	}
-	first, err := ns.HasRule(v6, 0, netns.TableLocal)
+	local, err := ns.LocalPriority(v6)
+	if err != nil || local > 0 {
+		return errors.Join(err, w.addRules(attachRules(ports, v6, local-1))) // Cilium for one has it at 100, behind rules of its own
+	}
+	first := netns.Rule{V6: v6, Table: netns.TableLocal}
+	second := first
+	second.Priority = 1
+	err = w.addRules(append([]netns.Rule{second}, attachRules(ports, v6, first.Priority)...))
 	if err != nil {
 		return err
 	}
-	for i, r := range attachRules(ports, v6) {
-		there, err := w.setup.addRule(r)
-		if err != nil {
-			return err
-		}
-		first = first || i == 0 && there // one of us has moved it, and left it so
-	}
-	if !first {
-		return nil // somebody else has moved it, behind rules that go on being the first
-	}
-	return w.setup.delRule(netns.Rule{V6: v6, Priority: 0, Table: netns.TableLocal})
+	return w.setup.moveRule(first)
 }
 
-// behindOurs is the priority of the local table while we are there, behind our rules. Others who move
-// that table, Cilium for one, have it at 100.
-const behindOurs = 99
-
-// attachRules are the rules of one family, in the order in which they are added: what
-// leaves our devices goes its old way, by whatever rules there are behind ours, and only then
-// others are led to them.
-func attachRules(ports []Ports, v6 bool) (rules []netns.Rule) {
-	rules = append(rules, netns.Rule{V6: v6, Priority: behindOurs, Table: netns.TableLocal})
-	for _, dev := range []string{outerName, localName} {
-		rules = append(rules, netns.Rule{V6: v6, Priority: 40, IIF: dev, Goto: behindOurs})
+// clearRules takes away rules of one of us that was killed, and whose record is gone with its container.
+func clearRules(ns *netns.NS, v6 bool) error {
+	errs := []error{ns.DelRulesTo(outerTable, v6), ns.DelRulesTo(localTable, v6)}
+	for _, r := range oldWays(v6, 0) {
+		errs = append(errs, ifThere(ns.DelRule(r)))
 	}
-	rules = append(rules, netns.Rule{V6: v6, Priority: 49, IIF: "lo", Table: netns.TableLocal})
+	return errors.Join(errs...)
+}
+
+func (w *Way) addRules(rules []netns.Rule) error {
+	for _, r := range rules {
+		if err := w.setup.addRule(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachRules are the rules of one family, all of one priority, in the order in which they are added: the
+// old ways first, then what leads the rest to our devices.
+func attachRules(ports []Ports, v6 bool, priority int) []netns.Rule {
+	rules := oldWays(v6, priority)
 	for _, p := range ports {
 		span := [2]uint16{p.From, p.To}
-		for _, r := range []netns.Rule{
-			{Priority: 50, IIF: "lo", Table: localTable},
-			{Priority: 51, Table: outerTable},
-		} {
-			r.V6, r.TCP = v6, true
+		for _, r := range []netns.Rule{{IIF: "lo", Table: localTable}, {Table: outerTable}} {
+			r.V6, r.Priority, r.TCP = v6, priority, true
 			there, back := r, r
 			there.Dport, back.Sport = span, span
 			rules = append(rules, there, back)
 		}
+	}
+	return rules
+}
+
+// oldWays are the rules by which packets are not led to our devices: what comes from them goes on behind
+// all of ours, and what the namespace says to itself stays, also by way of proxies and, to its loopback,
+// of exec.
+func oldWays(v6 bool, priority int) []netns.Rule {
+	rules := []netns.Rule{
+		{IIF: outerName, Goto: priority + 1},
+		{IIF: localName, Goto: priority + 1},
+		{Dst: loopbackNets[version(loopback(v6))], Goto: priority + 1},
+	}
+	for _, dev := range []string{"lo", virtualName, upstreamName} {
+		rules = append(rules, netns.Rule{IIF: dev, Table: netns.TableLocal})
+	}
+	for i := range rules {
+		rules[i].V6, rules[i].Priority = v6, priority
 	}
 	return rules
 }

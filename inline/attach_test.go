@@ -68,7 +68,7 @@ func testAttach(t *testing.T, family int, atClient bool) {
 		t.Cleanup(func() { must(t, w.Close()) })
 		e := run(t, w, `[[rule]]
 			name = "seen"
-			match = { port = 8080, segment = "data" }
+			match = { port = 8080, segment = "data+!retransmission" }
 			action = "pass"`)
 		exchange(t, p.near, p.far, "picked up mid-stream")
 		near, far := p.connect(t)

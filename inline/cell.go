@@ -129,11 +129,11 @@ func (c *Cell) addresses() error {
 				return err
 			}
 		}
-		bits := c.net(v6).Bits()
-		if err := c.ns.AddAddr(innerName, netip.PrefixFrom(c.Address(v6), bits)); err != nil {
+		if err := c.ns.AddAddr(innerName, netip.PrefixFrom(c.Address(v6), c.net(v6).Bits())); err != nil {
 			return err
 		}
-		if err := c.host.AddAddr(c.devices[1].Name(), netip.PrefixFrom(c.Gateway(v6), bits)); err != nil {
+		outer := c.devices[1].Name()
+		if err := errors.Join(c.host.AddAddr(outer, single(c.Gateway(v6))), c.host.Claim(c.net(v6), outer)); err != nil {
 			return err
 		}
 		if v6 && !c.host.HasDefaultRoute(true) {

@@ -33,10 +33,7 @@ func running(id string, pid int) fakeEngine {
 // listen has it answer for every name, where DOCKER_HOST leads to; there are no commands.
 func (e fakeEngine) listen(t *testing.T) {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "engine") // a path short enough for a socket
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "s")
+	socket := nstest.Socket(t)
 	l, err := net.Listen("unix", socket)
 	must(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

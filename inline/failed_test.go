@@ -44,8 +44,8 @@ func TestStartFailsInTheMiddle(t *testing.T) {
 			})
 		}
 	}
-	route := func(dst string) func(*netns.NS) error {
-		return func(host *netns.NS) error { return host.AddRoute(netip.MustParsePrefix(dst), "eth0") }
+	claim := func(dst string) func(*netns.NS) error {
+		return func(host *netns.NS) error { return host.Claim(netip.MustParsePrefix(dst), "eth0") }
 	}
 	table := func(table int, v6 bool) func(*netns.NS) error {
 		return func(host *netns.NS) error { return host.DefaultRoute(v6, "eth0", table) }
@@ -62,9 +62,9 @@ func TestStartFailsInTheMiddle(t *testing.T) {
 		{"attach, second table", table(localTable, false), attach, syscall.EEXIST},
 		{"attach, last table", table(localTable, true), attach, syscall.EEXIST},
 		{"proxy, second device", device(upstreamName), proxy, nil},
-		{"proxy, first pool", route("198.19.0.0/16"), proxy, syscall.EEXIST},
+		{"proxy, first pool", claim("198.19.0.0/16"), proxy, syscall.EEXIST},
 		{"cell, addresses of IPv6 on what is too small for them", nothing, cell, nil},
-		{"service, address", route("198.18.0.9/32"), add(Service{Address: netip.MustParseAddrPort("198.18.0.9:80"), Upstream: far}), syscall.EEXIST},
+		{"service, address", claim("198.18.0.9/32"), add(Service{Address: netip.MustParseAddrPort("198.18.0.9:80"), Upstream: far}), syscall.EEXIST},
 		{
 			"service, port", func(host *netns.NS) error { nstest.Listen(t, host, "127.0.0.1:81"); return nil },
 			add(Service{Upstream: far, Listen: netip.MustParseAddrPort("127.0.0.1:81")}), syscall.EADDRINUSE,

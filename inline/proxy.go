@@ -30,6 +30,9 @@ var (
 	pool6    = netip.MustParsePrefix("fd79:0:0:19::/64")
 )
 
+// Pools are the networks whose addresses clients have, as services see them.
+func Pools() []netip.Prefix { return []netip.Prefix{pool4, pool6} }
+
 // A Proxy is a Way with virtual services in front of real ones. They come and go
 // while it runs. Goroutines may share it.
 type Proxy struct {
@@ -44,9 +47,9 @@ type Proxy struct {
 	closed  bool
 }
 
-// NewProxy makes the devices in a namespace, without any service yet. The box has one
-// worker: a connection has other addresses on either side, so that no steering would
-// bring its directions together.
+// NewProxy makes the devices in a namespace, without any service yet. The box has one worker. All that a
+// connection has in common on either side is the client's port: several workers would need a steering by that
+// alone, and there would be none where no program may be loaded, for the kernel steers by addresses.
 func NewProxy(ns *netns.NS, c tunnel.Config) (*Proxy, error) {
 	p := &Proxy{Way: Way{setup: newSetup(ns)}, ns: ns, book: newBook(pool4, pool6)}
 	p.holders, p.done = make(map[netip.AddrPort]*holder), make(map[string]bool)
@@ -109,10 +112,10 @@ func (p *Proxy) begin(c tunnel.Config) error {
 
 // leadBack leads what upstreams send to the addresses of the pools to the box.
 func (p *Proxy) leadBack(v6 bool) error {
-	if err := p.ns.AddRoute(pool4, upstreamName); err != nil || !v6 {
+	if err := p.ns.Claim(pool4, upstreamName); err != nil || !v6 {
 		return err
 	}
-	return p.ns.AddRoute(pool6, upstreamName)
+	return p.ns.Claim(pool6, upstreamName)
 }
 
 // Add puts a service up, and returns it with the addresses that it has got. They lead
@@ -178,7 +181,7 @@ func (p *Proxy) choose(v6 bool) netip.Addr {
 // lead makes packets find their way to a service and from there to its upstream.
 func (p *Proxy) lead(s *Service) error {
 	if !p.book.shared(s.Address) {
-		if err := p.ns.AddRoute(single(s.Address.Addr()), virtualName); err != nil {
+		if err := p.ns.Claim(single(s.Address.Addr()), virtualName); err != nil {
 			return err
 		}
 	}
@@ -255,7 +258,7 @@ func (p *Proxy) remove(address netip.AddrPort) error {
 	}
 	p.book.remove(address)
 	if !p.book.shared(address) {
-		errs = append(errs, p.ns.DelRoute(single(address.Addr()), virtualName))
+		errs = append(errs, p.ns.Unclaim(single(address.Addr()), virtualName))
 	}
 	return errors.Join(errs...)
 }

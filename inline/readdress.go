@@ -1,6 +1,7 @@
 package inline
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/tcpmangle/tcpmangle/internal/wire"
@@ -9,7 +10,8 @@ import (
 
 // readdressed is the device towards the upstreams as the box sees it: what the box
 // writes goes out with the upstream's view of the addresses, what is read comes in with
-// the client's. What belongs to no service passes as it is.
+// the client's. What belongs to no service ends here: its destination is an address of ours, and
+// as it is it would come back by the other device for as long as it has hops, where the host forwards.
 type readdressed struct {
 	tunnel.Device
 	queues []tunnel.Queue
@@ -36,21 +38,31 @@ type readdressedQueue struct {
 // Unwrap is the queue that a poller waits for.
 func (q *readdressedQueue) Unwrap() tunnel.Queue { return q.Queue }
 
+// errNobody refuses a packet to an address of ours that leads to no service.
+var errNobody = errors.New("it is for no service")
+
 // Read gives what the upstream has sent the addresses that the box knows.
 func (q *readdressedQueue) Read(b []byte) (int, tunnel.Header, error) {
-	n, h, err := q.Queue.Read(b)
-	if err != nil {
-		return n, h, err
-	}
-	if p, ok := wire.Headers(b[:n], h.Partial()); ok {
-		if from, to, ok := q.book.toClient(ends(&p)); ok {
-			p.SetSrc(from)
-			p.SetDst(to)
+	for {
+		n, h, err := q.Queue.Read(b)
+		if err != nil || q.toClient(b[:n], h) {
+			return n, h, err
 		}
-	} else {
-		q.errorToClient(b[:n])
 	}
-	return n, h, nil
+}
+
+// toClient gives a packet of an upstream's the client's view of the addresses, if it is to one.
+func (q *readdressedQueue) toClient(packet []byte, h tunnel.Header) bool {
+	p, ok := wire.Headers(packet, h.Partial())
+	if !ok {
+		return q.errorToClient(packet)
+	}
+	from, to, ok := q.book.toClient(ends(&p))
+	if ok {
+		p.SetSrc(from)
+		p.SetDst(to)
+	}
+	return ok
 }
 
 // Write gives what a client has sent the addresses that the upstream knows. The bytes
@@ -62,7 +74,7 @@ func (q *readdressedQueue) Write(h tunnel.Header, head, body []byte) error {
 	}
 	from, to, ok := q.book.toUpstream(ends(&p))
 	if !ok {
-		return q.Queue.Write(h, head, body)
+		return errNobody
 	}
 	n := copy(q.head[:], head[:p.HeaderLen()])
 	p, _ = wire.Headers(q.head[:n], h.Partial())
@@ -84,32 +96,32 @@ func ends(p *wire.Packet) (src, dst netip.AddrPort) {
 
 // errorToClient translates an ICMP error about a segment that we have passed on. The
 // upstream reports as the service; a router on the way keeps its own address.
-func (q *readdressedQueue) errorToClient(packet []byte) {
+func (q *readdressedQueue) errorToClient(packet []byte) bool {
 	e, ok := wire.ParseICMPError(packet)
 	if !ok {
-		return
+		return false
 	}
 	service, client, ok := q.book.toClient(e.Dst, e.Src)
 	if !ok {
-		return
+		return false
 	}
 	from := e.From
 	if from == e.Dst.Addr() {
 		from = service.Addr()
 	}
 	wire.ReaddressICMP(packet, from, client.Addr(), client, service)
+	return true
 }
 
-// writeError is Write of what is no TCP segment: an ICMP error about a segment of the
-// upstream's is translated, anything else passes as it is.
+// writeError is Write of what is no TCP segment: an ICMP error about a segment of the upstream's.
 func (q *readdressedQueue) writeError(h tunnel.Header, head, body []byte) error {
 	e, ok := wire.ParseICMPError(head)
 	if !ok || len(body) > 0 {
-		return q.Queue.Write(h, head, body)
+		return errNobody
 	}
 	pool, upstream, ok := q.book.toUpstream(e.Dst, e.Src)
 	if !ok {
-		return q.Queue.Write(h, head, body)
+		return errNobody
 	}
 	from := e.From
 	if from == e.Dst.Addr() {

@@ -46,6 +46,18 @@ func (f *facade) in(packet []byte) []byte {
 	return f.buf[:n]
 }
 
+// refuses wants a packet that belongs to no service to end here, in both directions.
+func (f *facade) refuses(packet []byte) {
+	f.t.Helper()
+	if err := f.queue.Write(tunnel.Header{}, packet, nil); err != errNobody {
+		f.t.Errorf("written, it is %v", err)
+	}
+	f.dev.Send(tunnel.Header{}, packet)
+	if n, _, err := f.queue.Read(f.buf); err != tunnel.ErrEmpty {
+		f.t.Errorf("read, it is %x, %v", f.buf[:n], err)
+	}
+}
+
 // segment is one with a payload, its checksums valid.
 func segment(src, dst netip.AddrPort) *wire.Build {
 	return &wire.Build{Src: src, Dst: dst, Seq: 1000, Ack: 2000, Flags: wire.ACK, Window: 500, Payload: []byte("payload")}
@@ -73,13 +85,7 @@ func TestReaddress(t *testing.T) {
 		if back := f.in(segment(s.Upstream, src).Append(nil)); !bytes.Equal(back, segment(s.Address, s.client).Append(nil)) {
 			t.Errorf("back came\n%x", back)
 		}
-		strange := segment(s.Upstream, s.client).Append(nil)
-		if same := f.in(strange); !bytes.Equal(same, strange) {
-			t.Errorf("what belongs to no service was changed to\n%x", same)
-		}
-		if same := f.out(tunnel.Header{}, strange, nil); !bytes.Equal(same, strange) {
-			t.Errorf("what belongs to no service was changed to\n%x", same)
-		}
+		f.refuses(segment(s.Upstream, s.client).Append(nil))
 	}
 }
 
@@ -122,10 +128,7 @@ func TestReaddressErrors(t *testing.T) {
 		if !ok || e.From != pool.Addr() || e.To != row.Upstream.Addr() || e.Src != row.Upstream || e.Dst != pool {
 			t.Errorf("of the client's error came %+v, %v", e, ok)
 		}
-		strange := report(row.router, row.client, answer)
-		if same := f.in(strange); !bytes.Equal(same, strange) {
-			t.Error("an error about nothing of ours was changed")
-		}
+		f.refuses(report(row.router, row.client, segment(row.Upstream, row.client).Append(nil)))
 	}
 }
 

@@ -131,29 +131,34 @@ func (s *setup) ownSysctl(dev, text string) error {
 	return s.ns.Sysctl(key, value)
 }
 
-// addRule adds a rule of policy routing. It tells whether the rule was there already: then it was
-// left behind by one that was killed, and whose record is gone with its container.
-func (s *setup) addRule(r netns.Rule) (there bool, err error) {
+// addRule adds a rule of policy routing. One that is there already was left behind by one that was
+// killed, and whose record is gone with its container.
+func (s *setup) addRule(r netns.Rule) error {
 	s.Added = append(s.Added, r)
 	if err := locked(s.save); err != nil {
-		return false, err
+		return err
 	}
-	if err = s.ns.AddRule(r); errors.Is(err, fs.ErrExist) {
-		return true, nil
+	if err := s.ns.AddRule(r); !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	return false, err
+	return nil
 }
 
-// delRule takes one away. One that is not there need not be.
-func (s *setup) delRule(r netns.Rule) error {
+// moveRule moves one behind those that have its priority.
+func (s *setup) moveRule(r netns.Rule) error {
 	s.Deleted = append(s.Deleted, r)
 	if err := locked(s.save); err != nil {
 		return err
 	}
-	if err := s.ns.DelRule(r); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return errors.Join(ifThere(s.ns.DelRule(r)), s.ns.AddRule(r))
+}
+
+// ifThere is nil if what was to be deleted was not there.
+func ifThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // undo puts everything back, in reverse: the table last, which keeps others' packets from being
@@ -186,9 +191,7 @@ func (r *record) restore(ns *netns.NS, others []*record) error {
 		}
 	}
 	for _, rule := range slices.Backward(r.Added) {
-		if err := ns.DelRule(rule); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, ifThere(ns.DelRule(rule)))
 	}
 	if r.Mark != "" {
 		errs = append(errs, ns.Dismiss(r.Mark))

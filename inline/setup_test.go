@@ -76,10 +76,10 @@ func TestSweep(t *testing.T) {
 	dead, living := begun(t, host), begun(t, host)
 	must(t, dead.forwarding(false))
 	must(t, dead.sysctl("net.ipv4.tcp_early_demux", "0"))
-	if there, err := dead.addRule(netns.Rule{Priority: 77, Table: netns.TableMain}); there || err != nil {
-		t.Fatal(there, err)
-	}
-	must(t, dead.delRule(netns.Rule{Priority: 32767, Table: netns.TableDefault}))
+	must(t, dead.addRule(netns.Rule{Priority: 77, Table: netns.TableMain}))
+	last := netns.Rule{Priority: 32767, Table: netns.TableDefault}
+	must(t, dead.moveRule(last))
+	must(t, host.DelRule(last)) // as if it had been killed in between
 	must(t, living.forwarding(false))
 	must(t, dead.nat.Close()) // as the kernel does
 	dead.Started = "never"

@@ -25,15 +25,20 @@ func (w *Way) Hooks() []netns.Hook { return w.setup.hooks }
 // passes on what has come. Only the devices are left then.
 func (w *Way) Undo() error { return w.setup.undo() }
 
-// Close is Undo, if that has not been done, and closes the devices.
+// Close is Undo, if that has not been done, and closes the devices. Undo may need the descriptors
+// that they have had.
 func (w *Way) Close() error {
-	err := w.Undo()
+	undone := w.Undo()
+	var err error
 	for _, d := range w.devices {
 		if d != nil {
 			err = errors.Join(err, d.Close())
 		}
 	}
-	return err
+	if undone != nil {
+		undone = w.Undo()
+	}
+	return errors.Join(undone, err)
 }
 
 // The least MTU that IPv6 takes (RFC 8200, section 5), and the most that a device of ours can have.
@@ -49,16 +54,15 @@ func sized(c tunnel.Config, mtu int) tunnel.Config {
 	return c
 }
 
-// errTwice says that there are devices as ours are to be; which process they belong to, unless that
-// is not to be seen from here.
-func (w *Way) errTwice() error {
-	who := "another instance"
+// errTwice says that there is a device as ours is to be; which process it belongs to, unless that
+// is not to be seen from here, or it is none of ours.
+func (w *Way) errTwice(dev string) error {
 	for _, r := range w.setup.others() {
 		if r.Way == w.setup.Way {
-			who = fmt.Sprintf("another instance, process %d,", r.PID)
+			return fmt.Errorf("another instance, process %d, is there already; one can have several rule files, ports and proxies", r.PID)
 		}
 	}
-	return fmt.Errorf("%s is there already; one can have several rule files, ports and proxies", who)
+	return fmt.Errorf("a device %s is there already: another instance's, or somebody else's", dev)
 }
 
 // open makes the device of a side in a namespace. Nothing goes by it but what is led to it.
@@ -68,7 +72,7 @@ func (w *Way) open(ns *netns.NS, side int, c tunnel.Config) error {
 		return err
 	})
 	if errors.Is(err, fs.ErrExist) {
-		return w.errTwice()
+		return w.errTwice(c.Name)
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +23,8 @@ type actor struct {
 	place  place
 	// say gets each line as it comes; never two at a time of one actor.
 	say func(line string)
+	// wanted are the expectations of its output.
+	wanted []*outputSpec
 
 	listens   chan struct{} // closed when the script's first listener is there, or its copies are over
 	listening sync.Once
@@ -30,9 +33,12 @@ type actor struct {
 	parts    []part // of the last start
 	starting bool
 	copies   sync.WaitGroup
-	lines    []Line
+	output   output
+	met      map[*outputSpec]Line // the first line that each of wanted has met
+	said     map[int]string       // the last line on standard error, by copy
 	errs     []ScriptError
 	exits    []Exit
+	before   int  // how many of these were there at the last start
 	killed   bool // the end that its parts meet is our doing
 }
 
@@ -74,14 +80,17 @@ type Exit struct {
 }
 
 func newActor(h *host, spec *hostSpec, conns int, clock func() time.Duration, say func(string)) *actor {
-	return &actor{host: h, spec: spec, conns: conns, clock: clock, say: say, listens: make(chan struct{})}
+	return &actor{
+		host: h, spec: spec, conns: conns, clock: clock, say: say, listens: make(chan struct{}),
+		met: make(map[*outputSpec]Line), said: make(map[int]string),
+	}
 }
 
 // start begins all copies, and returns at once.
 func (a *actor) start(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.parts, a.killed, a.starting = nil, false, true
+	a.parts, a.killed, a.starting, a.before = nil, false, true, len(a.exits)
 	a.copies.Go(func() { a.launch(ctx) })
 }
 
@@ -192,13 +201,20 @@ const never = time.Duration(1<<63 - 1)
 
 func (a *actor) isListening() { a.listening.Do(func() { close(a.listens) }) }
 
-// line keeps a line of output and passes it on.
+// line holds a line of output against what is wanted, keeps it and passes it on.
 func (a *actor) line(n int, stream, text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.lines) < maxLines {
-		a.lines = append(a.lines, Line{a.clock(), n, stream, text})
+	l := Line{a.clock(), n, stream, text}
+	for _, s := range a.wanted {
+		if _, met := a.met[s]; !met && s.matches(&l) {
+			a.met[s] = l
+		}
 	}
+	if stream == "stderr" {
+		a.said[n] = text
+	}
+	a.output.keep(l)
 	name := sideNames[a.host.side]
 	if a.spec.copies > 1 {
 		name = fmt.Sprintf("%s#%d", name, n)
@@ -206,8 +222,46 @@ func (a *actor) line(n int, stream, text string) {
 	a.say(name + ": " + text)
 }
 
-// maxLines is how many lines of a host are kept; the others are only shown.
-const maxLines = 100_000
+// What is kept of a host's output, for the result: the first lines, up to so many of them, and
+// so many bytes.
+const (
+	maxLines  = 100_000
+	maxOutput = 16 << 20
+)
+
+// An output is what is kept.
+type output struct {
+	lines  []Line
+	bytes  int
+	unkept int // lines
+}
+
+func (o *output) keep(l Line) {
+	o.bytes += len(l.Text)
+	if o.unkept > 0 || len(o.lines) == maxLines || o.bytes > maxOutput {
+		o.unkept++
+		return
+	}
+	o.lines = append(o.lines, l)
+}
+
+// meets is the first line that an expectation of wanted has met, if there was one.
+func (a *actor) meets(s *outputSpec) (l Line, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l, ok = a.met[s]
+	return l, ok
+}
+
+// lastWords are a copy's last line on standard error, as a remark on its end.
+func (a *actor) lastWords(n int) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.said[n] == "" {
+		return ""
+	}
+	return fmt.Sprintf(", saying %.200q", a.said[n])
+}
 
 func (a *actor) failed(e ScriptError) {
 	a.mu.Lock()
@@ -222,14 +276,38 @@ func (a *actor) exited(n, status int) {
 	a.exits = append(a.exits, Exit{a.clock(), n, status, a.killed})
 }
 
-// told is what the actor has met so far. The slices only grow.
-func (a *actor) told() (lines []Line, errs []ScriptError, exits []Exit) {
+// failures are the errors that its commands have met so far. The slice only grows.
+func (a *actor) failures() []ScriptError {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.errs
+}
+
+// ends are those of its copies since the last start. The slice only grows.
+func (a *actor) ends() []Exit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.exits[a.before:]
+}
+
+// told is all that it has put out and met, its times from zero.
+func (a *actor) told(zero time.Duration) (s Side) {
 	if a == nil {
-		return nil, nil, nil
+		return s
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.lines, a.errs, a.exits
+	s = Side{slices.Clone(a.output.lines), a.output.unkept, slices.Clone(a.errs), slices.Clone(a.exits)}
+	for i := range s.Output {
+		s.Output[i].At -= zero
+	}
+	for i := range s.Errors {
+		s.Errors[i].At -= zero
+	}
+	for i := range s.Exits {
+		s.Exits[i].At -= zero
+	}
+	return s
 }
 
 // resolve finds the address of a host by the name that scripts use.

@@ -22,7 +22,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	return &rig{
-		t: t, obs: newObserver(addresses[4][0], nil, false), compare: newComparison(),
+		t: t, obs: newObserver(nil, false), compare: newComparison(),
 		sample: sample{conns: map[tuple]*[2]end{}, known: []tuple{tupleNamed("a")}},
 	}
 }

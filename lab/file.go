@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/internal/script"
@@ -76,6 +78,7 @@ type sysctl struct{ key, value string }
 const (
 	defaultTimeout = 30 * time.Second
 	defaultMTU     = 1500
+	leastMTU6      = 1280 // of IPv6 (RFC 8200, section 5)
 )
 
 // IsLab tells whether there is anything to run: a file without [client] and [server]
@@ -170,6 +173,9 @@ func (r *reader) lab(t *tomldoc.Table) {
 	}
 	if v, ok := t.Value("mtu"); ok {
 		f.MTU = whole(v, 68, 65535)
+		if f.MTU < leastMTU6 && slices.Contains(f.IP, 6) {
+			v.Errorf("%w", errMTU6)
+		}
 	}
 	if agree, ok := t.Bool("agree"); ok {
 		f.Agree = agree
@@ -184,6 +190,8 @@ func (r *reader) link(t *tomldoc.Table) {
 	r.file.Link.Loss, _ = t.Probability("loss")
 	r.file.Link.Rate, _ = t.Rate("rate")
 }
+
+var errMTU6 = fmt.Errorf("IPv6 needs an mtu of at least %d", leastMTU6)
 
 // positive reads a duration of more than nothing.
 func positive(v tomldoc.Value) time.Duration {

@@ -73,21 +73,29 @@ func contents(rows []row) string {
 	}
 	var parts []string
 	if data > 0 {
-		parts = append(parts, fmt.Sprintf("%d data segments, %d bytes", data, bytes))
+		parts = append(parts, count(data, "data segment"), count(bytes, "byte"))
 	}
 	if acks > 0 {
-		parts = append(parts, fmt.Sprintf("%d ACKs", acks))
+		parts = append(parts, count(acks, "ACK"))
 	}
 	if parts == nil { // all of it is deliveries
-		return fmt.Sprintf("%d lines", len(rows))
+		return count(len(rows), "line")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// count is "1 ACK" or "2 ACKs".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprint(n, " ", what)
 }
 
 // omitted stands for rows of any sort. The states that the margins have come to by
 // their end stand on it.
 func omitted(rows []row) row {
-	o := row{at: rows[0].at, until: rows[len(rows)-1].end(), left: fmt.Sprintf("%d lines", len(rows))}
+	o := row{at: rows[0].at, until: rows[len(rows)-1].end(), left: count(len(rows), "line")}
 	for _, r := range rows {
 		for side, s := range r.margins {
 			if s != "" {

@@ -18,6 +18,12 @@ var addresses = map[int][2]netip.Addr{
 	6: {netip.MustParseAddr("fd77:1::1"), netip.MustParseAddr("fd77:2::1")},
 }
 
+// isOf tells whether an end is one of a host's, in either family: whichever a run is over, programs
+// may use both.
+func isOf(side int, end netip.AddrPort) bool {
+	return end.Addr() == addresses[4][side] || end.Addr() == addresses[6][side]
+}
+
 // deviceName is the same in both namespaces.
 const deviceName = "mgl0"
 
@@ -57,7 +63,7 @@ func (h *host) furnish(f *File, o Options) error {
 	if err := tunnel.Up(h.dev); err != nil {
 		return err
 	}
-	if err := h.addresses(); err != nil {
+	if err := h.addresses(f.MTU); err != nil {
 		return err
 	}
 	if spec := f.hosts[h.side]; spec != nil {
@@ -92,8 +98,11 @@ func optional(s sysctl) bool {
 
 // addresses gives the host its own, and the way to the other's. They stand on the
 // loopback device: on our own, IPv6 would announce each of them to the other host.
-func (h *host) addresses() error {
+func (h *host) addresses(mtu int) error {
 	for _, family := range []int{4, 6} {
+		if family == 6 && mtu < leastMTU6 {
+			return nil // the device has no IPv6
+		}
 		own, other := addresses[family][h.side], addresses[family][1-h.side]
 		if err := h.ns.AddAddr("lo", netip.PrefixFrom(own, own.BitLen())); err != nil {
 			if family == 6 && h.addr[h.side].Is4() {

@@ -92,18 +92,24 @@ func (c *stateCheck) look(m *moment) finding {
 	} else if len(holding) == 0 && c.want.listens(m.sample) {
 		holding = []tuple{{}}
 	}
-	if t, ok := c.lasting(m.at, holding); ok {
+	t, ok := c.lasting(m.at, holding)
+	switch {
+	case ok && c.mayBeNone() && !m.last && !c.within.over(m.at):
+		return finding{ruling: enough} // it was true before anything had happened
+	case ok:
 		f := finding{ruling: pass, at: c.since[t]}
 		if (t != tuple{}) {
 			f.tuple = &t
 		}
 		return f
-	}
-	if m.last || len(c.since) == 0 && (m.still || c.within.over(m.at)) {
+	case m.last || len(c.since) == 0 && (m.still || c.within.over(m.at)):
 		return finding{ruling: fail, why: c.why(m)}
 	}
 	return finding{}
 }
+
+// mayBeNone tells whether a number of connections is expected that none at all are, too.
+func (s *stateSpec) mayBeNone() bool { return s.connections != nil && s.connections.Match(0) }
 
 // lasting keeps count of how long it has held, and finds where it is long enough.
 func (c *stateCheck) lasting(at time.Duration, holding []tuple) (t tuple, ok bool) {
@@ -133,7 +139,7 @@ func (c *stateCheck) why(m *moment) string {
 	at := fmt.Sprintf("at %.3fs ", m.at.Seconds())
 	switch {
 	case c.connections != nil:
-		return fmt.Sprintf("%s%d connections, at most %d", at, len(c.found), c.most)
+		return fmt.Sprintf("%s%s, at most %d", at, count(len(c.found), "connection"), c.most)
 	case c.longest > 0:
 		return fmt.Sprintf("it held for %v at the longest; %s%s", c.longest.Round(time.Millisecond), at, m.sample)
 	}

@@ -67,9 +67,8 @@ func (s *errorSpec) check() check { return s }
 func (s *errorSpec) look(m *moment) finding {
 	a := m.actors[s.side]
 	over := a.over() // before the errors: the last one is there then
-	_, errs, _ := a.told()
 	met := "no error"
-	for _, e := range errs {
+	for _, e := range a.failures() {
 		at := e.At - m.start
 		if e.Name == s.name && !s.within.over(at) {
 			return finding{ruling: pass, why: e.Text, at: at}
@@ -88,7 +87,7 @@ func missing(m *moment, within limit, over bool, why string) finding {
 	return finding{}
 }
 
-// exitSpec: every copy of a program ends with a status.
+// exitSpec: every copy of a program ends with a status, since its last start.
 type exitSpec struct {
 	side   int
 	status int
@@ -104,13 +103,14 @@ func (s *exitSpec) check() check { return s }
 
 func (s *exitSpec) look(m *moment) finding {
 	a := m.actors[s.side]
-	_, _, exits := a.told()
+	over := a.over() // before the ends: the last one is there then
+	exits := a.ends()
 	for _, e := range exits {
 		if e.Status != s.status {
-			return finding{ruling: fail, why: fmt.Sprintf("it ended with %d", e.Status)}
+			return finding{ruling: fail, why: fmt.Sprintf("it ended with %d%s", e.Status, a.lastWords(e.Copy))}
 		}
 	}
-	if len(exits) > 0 && a.over() {
+	if len(exits) > 0 && over {
 		at := exits[len(exits)-1].At - m.start
 		if !s.within.over(at) {
 			return finding{ruling: pass, at: at}
@@ -133,23 +133,26 @@ func (s *outputSpec) String() string {
 	return s.stream + " " + sideNames[s.side] + ": " + s.re.String() + s.within.String()
 }
 
-func (s *outputSpec) check() check { return &outputCheck{outputSpec: s} }
+func (s *outputSpec) check() check { return s }
 
-type outputCheck struct {
-	*outputSpec
-	read int // lines looked at
+// outputs are the expectations of a host's output.
+func (f *File) outputs(side int) (all []*outputSpec) {
+	anySpec(f.expects, func(s *outputSpec) bool {
+		if s.side == side {
+			all = append(all, s)
+		}
+		return false // there may be more
+	})
+	return all
 }
 
-func (c *outputCheck) look(m *moment) finding {
-	a := m.actors[c.side]
-	over := a.over() // before the lines: the last one is there then
-	lines, _, _ := a.told()
-	for ; c.read < len(lines); c.read++ {
-		l := lines[c.read]
-		at := l.At - m.start
-		if l.Stream == c.stream && c.re.MatchString(l.Text) && !c.within.over(at) {
-			return finding{ruling: pass, why: l.Text, at: at}
-		}
+func (s *outputSpec) matches(l *Line) bool { return l.Stream == s.stream && s.re.MatchString(l.Text) }
+
+func (s *outputSpec) look(m *moment) finding {
+	a := m.actors[s.side]
+	over := a.over() // before the line: the last one is there then
+	if l, ok := a.meets(s); ok && !s.within.over(l.At-m.start) {
+		return finding{ruling: pass, why: l.Text, at: l.At - m.start}
 	}
-	return missing(m, c.within, over, "no line of it matches")
+	return missing(m, s.within, over, "no line of it matches")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 type (
@@ -61,7 +62,7 @@ func (r *Result) junit() junitSuite {
 	s := junitSuite{
 		Name:   fmt.Sprintf("%s (IPv%d)", r.File, r.IP),
 		Time:   fmt.Sprintf("%.3f", r.Duration.Seconds()),
-		Output: junitOutput{out.String()},
+		Output: junitOutput{strings.Map(inXML, out.String())},
 	}
 	for _, x := range r.Expectations {
 		if x.Open {
@@ -76,6 +77,14 @@ func (r *Result) junit() junitSuite {
 	}
 	s.add("nothing else fails", s.Time, len(problems) == 0, strings.Join(problems, "; "))
 	return s
+}
+
+// inXML puts a sign in place of what XML 1.0 has no room for, in CDATA as little as elsewhere.
+func inXML(r rune) rune {
+	if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+		return utf8.RuneError
+	}
+	return r
 }
 
 func (s *junitSuite) add(name, time string, ok bool, why string) {

@@ -67,7 +67,7 @@ func (r *Result) ladderOf(t tuple) *ladder {
 	steps := r.Steps
 	for i := range r.Events {
 		e := &r.Events[i]
-		if e.Conn == 0 || tupleOf(e, addresses[r.IP][clientSide]) != t {
+		if e.Conn == 0 || tupleOf(e) != t {
 			continue
 		}
 		steps = l.stepsUntil(e.Time, steps)
@@ -130,7 +130,7 @@ func margins(e *engine.Event) [2]string {
 
 // swapped is 1 if the server host's endpoint began the connection.
 func swapped(e *engine.Event) int {
-	if e.Client.Addr() == addresses[4][serverSide] || e.Client.Addr() == addresses[6][serverSide] {
+	if isOf(serverSide, e.Client) {
 		return 1
 	}
 	return 0

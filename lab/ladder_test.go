@@ -261,7 +261,7 @@ func TestWriteJUnit(t *testing.T) {
 
 // The rules that the base path is made of are seen nowhere.
 func TestLinkIsNobodysRule(t *testing.T) {
-	o := newObserver(addresses[4][0], nil, false)
+	o := newObserver(nil, false)
 	tell := func(e engine.Event) { o.hear(&e) }
 	tell(engine.Event{Type: engine.EventRule, Rules: []string{"link:delay"}, Action: "delay"})
 	tell(engine.Event{Type: engine.EventSegment, Verdict: engine.Delay, Rules: []string{"mine", "link:delay"}})
@@ -269,5 +269,28 @@ func TestLinkIsNobodysRule(t *testing.T) {
 	events, _ := o.recorded()
 	if len(events) != 2 || strings.Join(events[0].Rules, " ") != "mine" || len(events[1].Rules) != 0 || events[1].Reason != "link" {
 		t.Errorf("got %+v", events)
+	}
+}
+
+// A row's colour is its segment's fate, whatever its rule is called.
+func TestRowColor(t *testing.T) {
+	for how, want := range map[fate]string{through: "", lost: red, kept: yellow, late: yellow, forged: yellow, duplicate: yellow, changed: ""} {
+		r := row{arrow: arrow{label: "A 1:1 ack 1", how: how}, note: "max-delay, late~x-ray"}
+		if got := r.color(); got != want {
+			t.Errorf("fate %d: got %q, want %q", how, got, want)
+		}
+	}
+}
+
+func TestContentsOfAFold(t *testing.T) {
+	data, ack := row{arrow: arrow{bytes: 1}}, row{}
+	for want, rows := range map[string][]row{
+		"1 data segment, 1 byte, 1 ACK":    {data, ack},
+		"2 data segments, 2 bytes, 2 ACKs": {data, ack, data, ack},
+		"1 line":                           {{arrow: arrow{how: late}}},
+	} {
+		if got := contents(rows); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

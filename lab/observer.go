@@ -2,7 +2,6 @@ package lab
 
 import (
 	"io"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -14,9 +13,8 @@ import (
 // An observer hears what the box does: it keeps the events, writes them, and follows
 // the inferred states. The box's worker tells it, and the lab's loop asks it.
 type observer struct {
-	client netip.Addr // of the client host
-	writer io.Writer  // nil: nobody wants JSON
-	all    bool       // JSON of connections that no rule selects, too
+	writer io.Writer // nil: nobody wants JSON
+	all    bool      // JSON of connections that no rule selects, too
 
 	mu       sync.Mutex
 	zero     time.Duration // the client's start, which the times that are told count from
@@ -41,8 +39,8 @@ type inference struct {
 // maxEvents is how many events a result keeps; a bulk transfer has millions.
 const maxEvents = 1 << 18
 
-func newObserver(client netip.Addr, writer io.Writer, all bool) *observer {
-	return &observer{client: client, writer: writer, all: all, inferred: make(map[tuple]*inference)}
+func newObserver(writer io.Writer, all bool) *observer {
+	return &observer{writer: writer, all: all, inferred: make(map[tuple]*inference)}
 }
 
 // hear takes an event; it fits engine.Config.OnEvent.
@@ -130,7 +128,7 @@ func (o *observer) flushLocked() {
 
 // follow keeps up with the inferred states.
 func (o *observer) follow(e *engine.Event) {
-	t := tupleOf(e, o.client)
+	t := tupleOf(e)
 	in := o.inferred[t]
 	if in == nil {
 		in = &inference{}

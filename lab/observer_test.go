@@ -13,7 +13,7 @@ import (
 // no time run backwards, neither in what is written nor in what a result keeps.
 func TestToldInOrder(t *testing.T) {
 	var out strings.Builder
-	o := newObserver(addresses[4][0], &out, true)
+	o := newObserver(&out, true)
 	o.begin(time.Millisecond)
 	segment := func(at time.Duration) {
 		pair := tupleNamed("a")

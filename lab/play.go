@@ -82,8 +82,11 @@ func (r *run) serverReady(s *sample) bool {
 	switch {
 	case spec == nil:
 		return true
-	case spec.ready != 0:
-		return s.listen[serverSide][spec.ready] || a.over()
+	case spec.ready != 0 && !s.listen[serverSide][spec.ready]:
+		if !a.over() {
+			return false
+		}
+		r.problem("the server has ended before it listened at port %d", spec.ready)
 	case spec.listens():
 		select {
 		case <-a.listens:
@@ -216,10 +219,11 @@ func (r *run) decided(m *moment) bool {
 			return false
 		}
 	}
-	if r.engine.Since()-r.observer.quietSince() <= quietness+r.file.Link.crossing(r.file.MTU) {
+	if slices.ContainsFunc(reports(r.engine.Report()), r.owes) && !m.rest {
 		return false
 	}
-	return m.rest || !slices.ContainsFunc(reports(r.engine.Report()), r.owes)
+	// The box has been asked by now, and has let go what was due, though it may have woken late.
+	return r.engine.Since()-r.observer.quietSince() > quietness+r.file.Link.crossing(r.file.MTU)
 }
 
 // end judges what is open for the last time. What is undecided at an interruption stays so,
@@ -258,7 +262,7 @@ func (r *run) settle() (*Result, error) {
 		Workers: r.engine.Workers(), Steering: r.engine.Steering(), asked: r.opts.workers(),
 		Interrupted: r.interrupted, Duration: took - r.began,
 		Rules: reports(r.engine.Report()), Agreement: r.compare.result(r.began),
-		Client: r.told(clientSide), Server: r.told(serverSide), Steps: r.done,
+		Client: r.actors[clientSide].told(r.began), Server: r.actors[serverSide].told(r.began), Steps: r.done,
 		Stats: r.engine.Stats(), RingDrops: drops,
 		talked: r.talked, listened: r.poller.listened,
 	}
@@ -287,20 +291,4 @@ func about(what string, err error) error {
 // reports leaves out the rules that the base path is made of.
 func reports(all []engine.RuleReport) []engine.RuleReport {
 	return slices.DeleteFunc(all, func(rep engine.RuleReport) bool { return isLinkRule(rep.Name) })
-}
-
-// told is what a host has put out and met.
-func (r *run) told(side int) (s Side) {
-	lines, errs, exits := r.actors[side].told()
-	s = Side{slices.Clone(lines), slices.Clone(errs), slices.Clone(exits)}
-	for i := range s.Output {
-		s.Output[i].At -= r.began
-	}
-	for i := range s.Errors {
-		s.Errors[i].At -= r.began
-	}
-	for i := range s.Exits {
-		s.Exits[i].At -= r.began
-	}
-	return s
 }

@@ -27,6 +27,10 @@ type sample struct {
 	listen [2]map[uint16]bool
 	known  []tuple // all there have been, in the order in which they were met
 
+	// first is what the client's ends were in before the server's were looked at; nil: nobody
+	// has looked. A state of both ends that was never there at once is not found this way.
+	first map[tuple]end
+
 	// ticking: a timer runs that will have a segment sent, on either host.
 	ticking bool
 	running bool // one runs that ends a state: of TIME_WAIT, or of a FIN_WAIT_2 that nobody owns
@@ -45,7 +49,7 @@ type poller struct {
 
 func newPoller(hosts [2]*host, clock func() time.Duration) *poller {
 	p := &poller{hosts: hosts, clock: clock, seen: make(map[tuple]bool)}
-	p.last.conns = make(map[tuple]*[2]end)
+	p.last.conns, p.last.first = make(map[tuple]*[2]end), make(map[tuple]end)
 	for side := range hosts {
 		p.last.listen[side], p.listened[side] = make(map[uint16]bool), make(map[uint16]bool)
 	}
@@ -64,27 +68,38 @@ func (p *poller) meet(t tuple) {
 func (p *poller) poll() (*sample, error) {
 	s := &p.last
 	s.ticking, s.running = false, false
-	for _, ends := range s.conns {
-		*ends = [2]end{}
-	}
-	for side, h := range p.hosts {
-		clear(s.listen[side])
-		socks, err := h.ns.AppendSockets(p.socks[:0])
-		if err != nil {
-			return nil, err
-		}
-		p.socks = socks
-		for i := range socks {
-			p.take(side, &socks[i])
-		}
+	if err := p.ask(clientSide); err != nil {
+		return nil, err
 	}
 	for t, ends := range s.conns {
-		for side := range ends {
-			ends[side].listening = s.listen[side][t[side].Port()]
+		s.first[t] = ends[clientSide]
+	}
+	for _, side := range []int{serverSide, clientSide} {
+		if err := p.ask(side); err != nil {
+			return nil, err
 		}
 	}
 	s.at = p.clock()
 	return s, nil
+}
+
+// ask takes down what one kernel shows now.
+func (p *poller) ask(side int) (err error) {
+	s := &p.last
+	for _, ends := range s.conns {
+		ends[side] = end{}
+	}
+	clear(s.listen[side])
+	if p.socks, err = p.hosts[side].ns.AppendSockets(p.socks[:0]); err != nil {
+		return err
+	}
+	for i := range p.socks {
+		p.take(side, &p.socks[i])
+	}
+	for t, ends := range s.conns {
+		ends[side].listening = s.listen[side][t[side].Port()]
+	}
+	return nil
 }
 
 // take enters one socket.
@@ -95,8 +110,7 @@ func (p *poller) take(side int, sock *netns.Socket) {
 		return
 	}
 	p.last.ticking = p.last.ticking || sock.Timer != netns.TimerOff && sock.Timer != netns.TimerTimeWait
-	addr := p.hosts[side].addr
-	if sock.Local.Addr() != addr[side] || sock.Remote.Addr() != addr[1-side] {
+	if !isOf(side, sock.Local) || !isOf(1-side, sock.Remote) {
 		return // on the loopback, or not connected yet
 	}
 	state, ok := conntrack.ParseState(sock.State)
@@ -128,13 +142,20 @@ func (s *sample) ends(t tuple) (e [2]end) {
 	return e
 }
 
-// matches tells whether both ends of a tuple are as wanted.
-func (p pair) matches(e [2]end) bool { return p[0].has(e[0]) && p[1].has(e[1]) }
+// matches tells whether both ends of a tuple are as wanted, at the same moment: the client's
+// was so before and after the server's.
+func (p pair) matches(s *sample, t tuple) bool {
+	e := s.ends(t)
+	if !p[clientSide].has(e[clientSide]) || !p[serverSide].has(e[serverSide]) {
+		return false
+	}
+	return p[serverSide] == nil || s.first == nil || s.conns[t] == nil || p[clientSide].has(s.first[t])
+}
 
 // find lists the tuples that are as wanted, in the order in which they were met.
 func (p pair) find(s *sample, found []tuple) []tuple {
 	for _, t := range s.known {
-		if p.matches(s.ends(t)) {
+		if p.matches(s, t) {
 			found = append(found, t)
 		}
 	}

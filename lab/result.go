@@ -71,7 +71,8 @@ type Step struct {
 
 // A Side is what one host's script or program put out and met.
 type Side struct {
-	Output []Line
+	Output []Line // the first 100,000 lines, and 16 MiB
+	Unkept int    // lines beyond these; expectations have looked at them, too
 	Errors []ScriptError
 	Exits  []Exit
 }
@@ -101,5 +102,18 @@ func (r *Result) Notices() (all []string) {
 	if r.Steering == engine.SteerKernel {
 		all = append(all, "the kernel steered, for want of the right to load an eBPF program: an ICMP error may have missed its connection")
 	}
+	for side, s := range []Side{r.Client, r.Server} {
+		if s.Unkept > 0 {
+			all = append(all, fmt.Sprintf("the %s put out %d lines more than are kept; expectations have looked at them, too", sideNames[side], s.Unkept))
+		}
+	}
+	for i, name := range engine.OtherNames() {
+		if n := r.Stats.Others[i]; n > 0 && slices.Contains(unseen, name) {
+			all = append(all, fmt.Sprintf("no rule and no ladder has seen %d packets: %s", n, name))
+		}
+	}
 	return all
 }
+
+// unseen are the sorts of packets that may hold TCP, and pass all the same.
+var unseen = []string{"fragment", "extension-header", "malformed"}

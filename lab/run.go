@@ -137,6 +137,9 @@ func Execute(ctx context.Context, f *File, opts Options) (*Result, error) {
 		return nil, err
 	}
 	r := newRun(f, opts)
+	if r.ip == 6 && f.MTU < leastMTU6 {
+		return nil, errMTU6
+	}
 	defer r.close()
 	if err := r.open(); err != nil {
 		return nil, err
@@ -195,7 +198,7 @@ func (r *run) open() (err error) {
 			return err
 		}
 	}
-	r.observer = newObserver(addresses[r.ip][clientSide], r.opts.Events, r.opts.AllEvents)
+	r.observer = newObserver(r.opts.Events, r.opts.AllEvents)
 	cfg := engine.Config{
 		Devices:   [2]tunnel.Device{r.device(0), r.device(1)},
 		Rules:     withLink(r.file.Rules, r.file.Link),
@@ -252,6 +255,7 @@ func (r *run) makeActors() error {
 		}
 		r.actors[side] = newActor(r.hosts[side], spec, conns, r.engine.Since, r.say)
 		r.actors[side].serves = r.file.hosts[clientSide] != nil
+		r.actors[side].wanted = r.file.outputs(side)
 		if spec.run == nil {
 			continue
 		}

@@ -3,7 +3,6 @@ package lab
 import (
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -91,8 +90,7 @@ func (t *text) ladders(r *Result) {
 	left, right := "client "+shown[0].String(), "server "+shown[1].String()
 	t.line("%*s  %-*s%s", on.times+on.gap+11, "", max(on.arrow+2-len(right), len(left)+2), left, right)
 	for _, row := range rows {
-		line := row.line(on)
-		t.line("%s", t.in(rowColor(line), line))
+		t.line("%s", t.in(row.color(), row.line(on)))
 	}
 	t.aside(r, tuples, shown)
 	if t.Columns > 0 && need > t.Columns {
@@ -110,12 +108,12 @@ func (t *text) aside(r *Result, tuples []tuple, shown tuple) {
 	t.line("")
 }
 
-// rowColor makes the box's work stand out.
-func rowColor(line string) string {
-	switch {
-	case strings.Contains(line, "-x") || strings.Contains(line, "x-"):
+// color makes the box's work stand out.
+func (r *row) color() string {
+	switch r.arrow.how {
+	case lost:
 		return red
-	case strings.Contains(line, "=="), strings.Contains(line, "++"), strings.Contains(line, "~"):
+	case kept, late, forged, duplicate:
 		return yellow
 	}
 	return ""
@@ -145,7 +143,7 @@ func (r *Result) tuples() (all []tuple) {
 	seen := map[tuple]bool{}
 	for i := range r.Events {
 		if e := &r.Events[i]; e.Type == engine.EventOpen {
-			if t := tupleOf(e, addresses[r.IP][clientSide]); !seen[t] {
+			if t := tupleOf(e); !seen[t] {
 				seen[t] = true
 				all = append(all, t)
 			}
@@ -162,7 +160,7 @@ func (r *Result) shown(tuples []tuple) tuple {
 	}
 	for i := range r.Events {
 		if e := &r.Events[i]; e.Conn != 0 && len(e.Rules) > 0 {
-			return tupleOf(e, addresses[r.IP][clientSide])
+			return tupleOf(e)
 		}
 	}
 	return tuples[0]
@@ -173,18 +171,19 @@ func (r *Result) lastStates() map[tuple][2]string {
 	last := map[tuple][2]string{}
 	for i := range r.Events {
 		if e := &r.Events[i]; e.Conn != 0 {
-			last[tupleOf(e, addresses[r.IP][clientSide])] = margins(e)
+			last[tupleOf(e)] = margins(e)
 		}
 	}
 	return last
 }
 
 // tupleOf is the tuple of an event's connection.
-func tupleOf(e *engine.Event, client netip.Addr) tuple {
-	if e.Client.Addr() == client {
-		return tuple{e.Client, e.Server}
+func tupleOf(e *engine.Event) tuple {
+	t := tuple{e.Client, e.Server}
+	if swapped(e) != 0 {
+		slices.Reverse(t[:])
 	}
-	return tuple{e.Server, e.Client}
+	return t
 }
 
 func (t *text) expectations(r *Result) {

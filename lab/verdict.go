@@ -39,7 +39,7 @@ func (r *run) failures(res *Result) {
 		}
 		for _, e := range told.Exits {
 			if e.Status != 0 && !e.Killed && !r.expectsExit(side) {
-				all = append(all, fmt.Sprintf("the %s ended with status %d", sideNames[side], e.Status))
+				all = append(all, fmt.Sprintf("the %s ended with status %d%s", sideNames[side], e.Status, r.actors[side].lastWords(e.Copy)))
 			}
 		}
 	}

@@ -20,8 +20,8 @@ type rig struct {
 	ring int // packets that fit unread
 }
 
-// receiveTimeout is how long a packet may be on its way inside one machine.
-const receiveTimeout = 5 * time.Second
+// receiveTimeout is how long a packet may be on its way inside one machine that has much else to do.
+const receiveTimeout = 20 * time.Second
 
 var backends = []struct {
 	name    string

@@ -69,7 +69,24 @@ func (d *device) Dropped() (uint64, error) {
 	if d.closed {
 		return d.dropped, nil
 	}
-	return readDropped(d.counters, d.name)
+	return d.readDropped()
+}
+
+// readDropped goes by the name that the interface has now: somebody may have given it another one.
+func (d *device) readDropped() (uint64, error) {
+	name := d.name
+	err := d.queues[0].withFD(func(fd int) error {
+		req, err := unix.NewIfreq("")
+		if err == nil {
+			err = unix.IoctlIfreq(fd, unix.TUNGETIFF, req)
+			name = req.Name()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read dropped packets of %s: %w", d.name, err)
+	}
+	return readDropped(d.counters, name)
 }
 
 // Close takes the last count first, because the counters go with the interface,
@@ -84,7 +101,7 @@ func (d *device) Close() error {
 
 	var err error
 	if d.counters != nil {
-		d.dropped, _ = readDropped(d.counters, d.name)
+		d.dropped, _ = d.readDropped()
 		err = d.counters.Close()
 	}
 	if d.control >= 0 {

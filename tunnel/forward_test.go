@@ -13,6 +13,7 @@ import (
 
 	"github.com/tcpmangle/tcpmangle/tunnel"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Real TCP through the smallest box there can be:
@@ -50,6 +51,7 @@ func (h *host) configure() error {
 		if err != nil {
 			return err
 		}
+		addr.Flags = unix.IFA_F_NODAD // else it could not be bound yet
 		if err := netlink.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("add %v: %w", addr, err)
 		}

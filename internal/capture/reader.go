@@ -19,7 +19,7 @@ import (
 
 // A Packet is one IP packet of a capture.
 type Packet struct {
-	Interface     int       // counted from 0 over the whole file, its sections one after another
+	Interface     int       // counted from 0 over the whole file; sections of one machine share them
 	InterfaceName string    // empty where the file gives none, as pcap never does
 	Time          time.Time // in UTC; zero where the file gives none (simple packet blocks)
 	Data          []byte    // from the IP header on, without link header and padding; the caller owns it
@@ -196,12 +196,14 @@ func (s *pcapSource) next() (frame, error) {
 
 func (s *pcapSource) names() []string { return []string{""} }
 
-// ngSource reads pcapng. Each section numbers its interfaces from 0; ours go on
-// from the interfaces of the sections before.
+// ngSource reads pcapng. Each section numbers its interfaces from 0. One that has the number
+// and the name of one in the section before is the same, as where captures of one machine are
+// joined. Others get the next number in the file.
 type ngSource struct {
-	r    *pcapgo.NgReader
-	all  []string
-	base int // interfaces in the sections before
+	r     *pcapgo.NgReader
+	all   []string // names, by numbers in the file
+	here  []int    // numbers in the file of this section's interfaces
+	there []int    // and of the section before
 }
 
 func newNg(r io.Reader) (source, error) {
@@ -219,10 +221,10 @@ func newNg(r io.Reader) (source, error) {
 
 // sectionEnd is called with the interfaces of a section as the next one begins.
 func (s *ngSource) sectionEnd(ifaces []pcapgo.NgInterface, _ pcapgo.NgSectionInfo) {
-	for _, i := range ifaces[len(s.all)-s.base:] {
-		s.all = append(s.all, i.Name)
+	for _, i := range ifaces[len(s.here):] {
+		s.meet(i.Name)
 	}
-	s.base = len(s.all)
+	s.here, s.there = nil, s.here
 }
 
 func (s *ngSource) next() (frame, error) {
@@ -230,7 +232,10 @@ func (s *ngSource) next() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	s.meet()
+	for i := len(s.here); i < s.r.NInterfaces(); i++ {
+		iface, _ := s.r.Interface(i)
+		s.meet(iface.Name)
+	}
 	iface, err := s.r.Interface(info.InterfaceIndex)
 	if err != nil {
 		return frame{}, err
@@ -239,18 +244,21 @@ func (s *ngSource) next() (frame, error) {
 		data:     data,
 		info:     info,
 		link:     iface.LinkType,
-		iface:    s.base + info.InterfaceIndex,
+		iface:    s.here[info.InterfaceIndex],
 		name:     iface.Name,
 		comments: opts.Comments,
 	}, nil
 }
 
-// meet takes down the names of interfaces that are new in this section.
-func (s *ngSource) meet() {
-	for i := len(s.all) - s.base; i < s.r.NInterfaces(); i++ {
-		iface, _ := s.r.Interface(i)
-		s.all = append(s.all, iface.Name)
+// meet takes down the next interface of this section.
+func (s *ngSource) meet(name string) {
+	i := len(s.here)
+	if i < len(s.there) && s.all[s.there[i]] == name {
+		s.here = append(s.here, s.there[i])
+		return
 	}
+	s.here = append(s.here, len(s.all))
+	s.all = append(s.all, name)
 }
 
 func (s *ngSource) names() []string { return s.all }

@@ -203,6 +203,28 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// Where captures of one machine are joined, an interface stays what it was.
+func TestJoinedCaptures(t *testing.T) {
+	raw := []layers.LinkType{layers.LinkTypeRaw, layers.LinkTypeRaw}
+	in := join(
+		pcapng(t, 0, raw, ipv4(1), ipv4(2)),
+		pcapng(t, 0, raw),                                            // no packets
+		pcapng(t, 0, append(raw, raw[0]), ipv4(1), ipv4(2), ipv4(3)), // one more
+		pcapng(t, 1, raw, ipv4(4)),                                   // other names
+	)
+	packets, r := readAll(t, bytes.NewReader(in))
+	var got []string
+	for _, p := range packets {
+		got = append(got, fmt.Sprint(p.Interface, p.InterfaceName))
+	}
+	if want := []string{"0if0", "1if1", "0if0", "1if1", "2if2", "3if1"}; !slices.Equal(got, want) {
+		t.Errorf("packets on %v, want %v", got, want)
+	}
+	if want := []string{"if0", "if1", "if2", "if1", "if2"}; !slices.Equal(r.Interfaces(), want) {
+		t.Errorf("interfaces %v, want %v", r.Interfaces(), want)
+	}
+}
+
 func TestReaderErrors(t *testing.T) {
 	whole := pcap(binary.LittleEndian, true, layers.LinkTypeRaw, 1000, ipv4(30))
 	ng := pcapng(t, 0, []layers.LinkType{layers.LinkTypeRaw}, ipv4(30))

@@ -20,6 +20,8 @@ type step struct {
 	do    action
 }
 
+var errNoStep = errors.New("the script does nothing, and would always pass")
+
 // A parser reads a script line by line and collects the mistakes.
 type parser struct {
 	*Script
@@ -41,6 +43,9 @@ func parse(name, text string, load func(string) (*rules.Set, error)) (*Script, e
 	}
 	for i := 0; i < len(p.source); {
 		i += p.line(i)
+	}
+	if len(p.errs) == 0 && len(p.steps) == 0 {
+		p.fail(token{at: tomldoc.Place{File: name, Line: 1, Col: 1, Width: 1, Source: p.source[0]}}, errNoStep)
 	}
 	if len(p.errs) > 0 {
 		return nil, p.errs

@@ -115,11 +115,19 @@ func (n *NS) awaitLocal(addr netip.Addr) error {
 
 // AddRoute sends dst through a device, directly, without a gateway. The default
 // routes are 0.0.0.0/0 and ::/0. The device has to be up.
-func (n *NS) AddRoute(dst netip.Prefix, dev string) error {
+func (n *NS) AddRoute(dst netip.Prefix, dev string) error { return n.addRoute(dst, dev, TableMain) }
+
+// Claim sends dst through a device that is up, whatever rules of policy routing, a VPN's for example, lead
+// elsewhere: in the table of local addresses, which comes before them all.
+func (n *NS) Claim(dst netip.Prefix, dev string) error { return n.addRoute(dst, dev, TableLocal) }
+
+func (n *NS) addRoute(dst netip.Prefix, dev string, table int) error {
 	err := n.onLink(dev, func(l netlink.Link) error {
 		return n.route.RouteAdd(&netlink.Route{
 			LinkIndex: l.Attrs().Index,
 			Dst:       ipNet(dst.Masked()),
+			Table:     table,
+			Type:      unix.RTN_UNICAST,
 			Scope:     netlink.SCOPE_LINK,
 		})
 	})
@@ -151,10 +159,12 @@ func (n *NS) AddLocalRoute(a netip.Addr, dev string) error {
 // secondChoice is the metric of the first of several routes behind the kernel's own.
 const secondChoice = 1 << 16
 
-// DelRoute takes away what AddRoute has made. There being none is no error.
-func (n *NS) DelRoute(dst netip.Prefix, dev string) error {
+// Unclaim takes away what Claim has made. There being none is no error.
+func (n *NS) Unclaim(dst netip.Prefix, dev string) error {
 	err := n.onLink(dev, func(l netlink.Link) error {
-		return n.route.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(dst.Masked()), Scope: netlink.SCOPE_LINK})
+		return n.route.RouteDel(&netlink.Route{
+			LinkIndex: l.Attrs().Index, Dst: ipNet(dst.Masked()), Table: TableLocal, Scope: netlink.SCOPE_LINK,
+		})
 	})
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("delete route %v dev %q: %w", dst, dev, err)

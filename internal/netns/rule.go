@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"syscall"
 
@@ -28,34 +29,52 @@ const (
 type Rule struct {
 	V6       bool
 	Priority int
-	IIF      string    // where it came in; "lo" is what this host sends itself
-	TCP      bool      // TCP only
-	Sport    [2]uint16 // from, to; both included
+	IIF      string       // where it came in; "lo" is what this host sends itself
+	Dst      netip.Prefix `json:",omitzero"` // where it goes to
+	TCP      bool         // TCP only
+	Sport    [2]uint16    // from, to; both included
 	Dport    [2]uint16
 	Table    int
 	Goto     int `json:",omitempty"` // the priority at which the walk goes on; then there is no Table
 }
 
-// AddRule adds a rule. The error is fs.ErrExist if it is there.
-func (n *NS) AddRule(r Rule) error { return n.onRule(r, "add", (*netlink.Handle).RuleAdd) }
+// AddRule adds a rule, behind those of its priority. It passes for the kernel's own, for those are all that
+// systemd-networkd lets be when it is started again. The error is fs.ErrExist if it is there.
+func (n *NS) AddRule(r Rule) error {
+	return n.onRule(r, "add", func(h *netlink.Handle, rule *netlink.Rule) error {
+		rule.Protocol = unix.RTPROT_KERNEL
+		return h.RuleAdd(rule)
+	})
+}
 
 // DelRule takes a rule away. The error is fs.ErrNotExist if there is none.
 func (n *NS) DelRule(r Rule) error { return n.onRule(r, "delete", (*netlink.Handle).RuleDel) }
 
-// HasRule tells whether a table is looked up at a priority, for whatever packets.
-func (n *NS) HasRule(v6 bool, priority, table int) (has bool, err error) {
+// LocalPriority is where the table of local addresses is looked up first for whatever packets: at 0, unless
+// somebody has moved it.
+func (n *NS) LocalPriority(v6 bool) (priority int, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.route == nil {
-		return false, os.ErrClosed
+		return 0, os.ErrClosed
 	}
 	rules, err := n.route.RuleList(family(v6))
-	return slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Priority == priority && r.Table == table }), err
+	if i := slices.IndexFunc(rules, forAllToLocal); i >= 0 {
+		return rules[i].Priority, err
+	}
+	return 0, err
 }
 
-// DelRulesTo takes away all rules of an IP version that lead to a table.
+// forAllToLocal tells whether a rule is the kernel's own of the table of local addresses, wherever it stands.
+func forAllToLocal(r netlink.Rule) bool {
+	all := netlink.NewRule()
+	all.Family, all.Priority, all.Table, all.Protocol, all.Type = r.Family, r.Priority, TableLocal, r.Protocol, r.Type
+	return reflect.DeepEqual(r, *all)
+}
+
+// DelRulesTo takes away all rules of an IP version that lead TCP to a table.
 func (n *NS) DelRulesTo(table int, v6 bool) error {
-	any := Rule{V6: v6, Priority: -1, Table: table} // the kernel looks at what is given only
+	any := Rule{V6: v6, Priority: -1, TCP: true, Table: table} // the kernel looks at what is given only
 	for {
 		err := n.onRule(any, "delete", (*netlink.Handle).RuleDel)
 		if errors.Is(err, unix.ENOENT) {
@@ -94,6 +113,9 @@ func (r Rule) netlink() *netlink.Rule {
 	}
 	if r.Dport[1] != 0 {
 		rule.Dport = netlink.NewRulePortRange(r.Dport[0], r.Dport[1])
+	}
+	if r.Dst.IsValid() {
+		rule.Dst = ipNet(r.Dst)
 	}
 	if r.Goto != 0 {
 		rule.Type, rule.Goto = frActGoto, r.Goto

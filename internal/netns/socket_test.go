@@ -35,7 +35,7 @@ func pair(t testing.TB, n *NS, l *net.TCPListener, target string) (client, serve
 	t.Helper()
 	var c net.Conn
 	err := n.Do(func() (err error) {
-		c, err = net.DialTimeout("tcp", target, 5*time.Second)
+		c, err = net.DialTimeout("tcp", target, patience)
 		return err
 	})
 	if err != nil {
@@ -50,12 +50,15 @@ func pair(t testing.TB, n *NS, l *net.TCPListener, target string) (client, serve
 	return client, server
 }
 
+// patience is for a machine with much else to do.
+const patience = 30 * time.Second
+
 // until waits for a condition.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 5 s in vain until %s", what)
+			t.Fatalf("waited %v in vain until %s", patience, what)
 		}
 	}
 }

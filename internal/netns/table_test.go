@@ -180,15 +180,19 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-func TestHasRule(t *testing.T) {
+// Rules that look up local addresses of some packets only are not the one of all of them.
+func TestLocalPriority(t *testing.T) {
 	n := newNS(t)
-	for _, row := range []struct {
-		priority, table int
-		want            bool
-	}{{0, TableLocal, true}, {0, TableMain, false}, {1, TableLocal, false}, {32766, TableMain, true}} {
-		for _, v6 := range []bool{false, true} {
-			if got, err := n.HasRule(v6, row.priority, row.table); got != row.want || err != nil {
-				t.Errorf("priority %d, table %d: %v, %v", row.priority, row.table, got, err)
+	for _, v6 := range []bool{false, true} {
+		for _, at := range []int{0, 100} {
+			must(t, n.AddRule(Rule{V6: v6, Priority: at / 2, IIF: "lo", Table: TableLocal}))
+			if got, err := n.LocalPriority(v6); got != at || err != nil {
+				t.Errorf("IPv6 %v: at %d, %v, want %d", v6, got, err, at)
+			}
+			must(t, n.DelRule(Rule{V6: v6, Priority: at / 2, IIF: "lo", Table: TableLocal}))
+			if at == 0 {
+				must(t, n.AddRule(Rule{V6: v6, Priority: 100, Table: TableLocal}))
+				must(t, n.DelRule(Rule{V6: v6, Priority: 0, Table: TableLocal}))
 			}
 		}
 	}

@@ -32,6 +32,7 @@ type packet struct {
 	seq   uint32
 	ack   uint32
 	data  string
+	raw   []byte // the packet, in place of all but at and from
 }
 
 const (
@@ -46,21 +47,24 @@ const (
 func exchange() []packet {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	return []packet{
-		{ms(0), client, syn, 0, 0, ""},
-		{ms(1), server, synAck, 0, 1, ""},
-		{ms(2), client, ack, 1, 1, ""},
-		{ms(3), client, psh, 1, 1, "ping"},
-		{ms(4), server, ack, 1, 5, ""},
-		{ms(5), server, psh, 1, 5, "pong"},
-		{ms(6), client, ack, 5, 5, ""},
-		{ms(10), client, fin, 5, 5, ""},
-		{ms(11), server, ack, 5, 6, ""},
-		{ms(20), server, fin, 5, 6, ""},
-		{ms(21), client, ack, 6, 6, ""},
+		{ms(0), client, syn, 0, 0, "", nil},
+		{ms(1), server, synAck, 0, 1, "", nil},
+		{ms(2), client, ack, 1, 1, "", nil},
+		{ms(3), client, psh, 1, 1, "ping", nil},
+		{ms(4), server, ack, 1, 5, "", nil},
+		{ms(5), server, psh, 1, 5, "pong", nil},
+		{ms(6), client, ack, 5, 5, "", nil},
+		{ms(10), client, fin, 5, 5, "", nil},
+		{ms(11), server, ack, 5, 6, "", nil},
+		{ms(20), server, fin, 5, 6, "", nil},
+		{ms(21), client, ack, 6, 6, "", nil},
 	}
 }
 
 func (p packet) bytes() []byte {
+	if p.raw != nil {
+		return p.raw
+	}
 	b := wire.Build{Src: client, Dst: server, Seq: clientISN + p.seq, Ack: serverISN + p.ack, Flags: p.flags, Window: 1000, Payload: []byte(p.data)}
 	if p.from == server {
 		b.Src, b.Dst, b.Seq, b.Ack = server, client, serverISN+p.seq, clientISN+p.ack

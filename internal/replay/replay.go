@@ -4,7 +4,9 @@
 // Every segment of the capture counts as sent. With one interface the sender
 // of a connection's first SYN stands on the client's side. With two, a
 // connection's hosts stand where their segments are seen first; a segment that is
-// then seen on the other interface was delivered there, and is passed over.
+// seen on the other interface was delivered there, and is passed over. A connection
+// that only one of the two has seen is as with one interface, but for captures of our
+// own: there, what stands only on its receiver's side was forged.
 package replay
 
 import (
@@ -38,7 +40,7 @@ type Report struct {
 	Rules     []engine.RuleReport
 	Stats     engine.Stats
 	Packets   int // taken from the capture
-	Delivered int // passed over: seen before, on the other interface
+	Delivered int // passed over: seen on the interface of their receiver's side
 	Truncated int // captured shorter than they were: they pass as what they are not
 	Skipped   int // frames that hold no IP packet
 	// Cut: the file ends within a packet. Those before it were played, what came after is

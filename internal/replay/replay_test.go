@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/engine"
+	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
 
 // Some rules that act in every way: at once, later, never.
@@ -107,6 +109,49 @@ func TestLostOnTheWay(t *testing.T) {
 	}
 }
 
+// Two interfaces need not be two sides: what one of them alone has seen was not delivered there.
+func TestOneOfTwoInterfaces(t *testing.T) {
+	other := wire.Build{Src: netip.AddrPortFrom(client.Addr(), 1), Dst: server, Flags: syn}
+	packets := append(exchange(), packet{at: 30 * time.Millisecond, raw: other.Append(nil)})
+	where := func(p packet) []place { return []place{{iface: end(p.raw == nil)}} }
+	r := replay(t, write(t, packets, where, "eth0", "lo"), "", "")
+	if r.Packets != 12 || r.Delivered != 0 {
+		t.Errorf("%d packets, %d passed over, want 12 and none", r.Packets, r.Delivered)
+	}
+	if got, want := r.lines, replay(t, write(t, exchange(), onOne, "eth0"), "", "").lines; !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%s\nwant\n%s and another SYN", got, want)
+	}
+}
+
+// In a capture of ours a segment that stands only where it arrived was forged, and was sent
+// by nobody.
+func TestForgedInOurs(t *testing.T) {
+	packets := []packet{exchange()[0], {at: time.Millisecond, from: server, flags: wire.RST | wire.ACK, ack: 1}}
+	r := replay(t, write(t, packets, onOne, Interfaces...), "", "")
+	if r.Packets != 1 || r.Delivered != 1 {
+		t.Errorf("%d packets, %d passed over, want the SYN and the RST", r.Packets, r.Delivered)
+	}
+}
+
+// An ICMP error, and what is no TCP, is as little sent twice as a segment.
+func TestNoSegments(t *testing.T) {
+	ping := (&wire.ICMPBuild{From: client.Addr(), To: server.Addr(), Type: 8}).Append(nil)
+	pong := (&wire.ICMPBuild{From: server.Addr(), To: client.Addr()}).Append(nil)
+	tooBig := wire.ICMPBuild{From: server.Addr(), To: client.Addr(), Type: wire.ICMPv4Unreachable, Code: wire.ICMPv4FragNeeded,
+		MTU: 1400, Quote: exchange()[3].bytes()}
+	ms := time.Millisecond
+	packets := append([]packet{{at: 0, from: client, raw: ping}, {at: 0, from: server, raw: pong}}, exchange()[:4]...)
+	packets = append(packets, packet{at: 5 * ms, from: server, raw: tooBig.Append(nil)})
+	r := replay(t, write(t, packets, onBoth(0), "a", "b"), `
+		[[rule]]
+		name   = "icmp"
+		match  = { segment = "icmp", from = "server" }
+		action = "pass"`, "")
+	if r.Packets != len(packets) || r.Delivered != len(packets) || r.Rules[0].Fired != 1 {
+		t.Errorf("%d packets, %d passed over, the rule fired %d times", r.Packets, r.Delivered, r.Rules[0].Fired)
+	}
+}
+
 // Captures of several threads are not quite in order; time goes on all the same.
 func TestTimeNeverRunsBackwards(t *testing.T) {
 	packets := exchange()
@@ -151,6 +196,7 @@ func TestErrors(t *testing.T) {
 		{"missing", filepath.Join(folder, "nowhere"), "no such file"},
 		{"text", text, "capture: "},
 		{"nothing in it", write(t, nil, onOne, "eth0"), "the capture holds no packet"},
+		{"no IP in it", write(t, []packet{{raw: make([]byte, 60)}}, onOne, "eth0"), "no frame of the capture holds an IP packet"},
 		{"three interfaces", write(t, exchange(), third, "a", "b", "c"), "packets on 3 interfaces; the box has two sides"},
 	}
 	for _, tt := range tests {
