@@ -125,7 +125,7 @@ func TestBlackholeAndHeal(t *testing.T) {
 	}
 }
 
-// 2,000 calls while a stream passes: no packet is lost to them (newLab looks at the
+// 10,000 calls while a stream passes: no packet is lost to them (newLab looks at the
 // rings), and each byte arrives once and in order.
 func TestCallsUnderTraffic(t *testing.T) {
 	a, b, c := newLab(t, noRules)
@@ -155,7 +155,7 @@ func TestCallsUnderTraffic(t *testing.T) {
 	}()
 	go func() {
 		defer close(done)
-		for i := range 2_000 / 2 {
+		for i := range 10_000 / 2 {
 			_, err1 := c.Connections(t.Context(), client.Filter{})
 			_, err2 := c.Rules(t.Context())
 			if err := errors.Join(err1, err2); err != nil {

@@ -1,6 +1,10 @@
 package lab
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/tcpmangle/tcpmangle/internal/netns"
+)
 
 // Two states that were never there at once are not found, though one kernel is asked after
 // the other: a client opens while the lab is between the two.
@@ -51,5 +55,16 @@ func TestMatchesBeforeAndAfter(t *testing.T) {
 				t.Error("of one end, what it is in now counts")
 			}
 		})
+	}
+}
+
+// A connection that is first seen once the server has been asked has a listener there all the same.
+func TestFirstSeenAfterTheServer(t *testing.T) {
+	a := tupleNamed("a")
+	p := newPoller([2]*host{}, nil)
+	p.take(serverSide, &netns.Socket{State: listenName, Local: a[serverSide]})
+	p.take(clientSide, &netns.Socket{State: "SYN_SENT", Local: a[clientSide], Remote: a[serverSide]})
+	if e := p.last.conns[a]; e == nil || !e[serverSide].listening || !e[clientSide].present {
+		t.Errorf("the ends are %+v", e)
 	}
 }

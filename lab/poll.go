@@ -123,7 +123,8 @@ func (p *poller) take(side int, sock *netns.Socket) {
 	p.meet(t)
 	ends := p.last.conns[t]
 	if ends == nil {
-		ends = new([2]end)
+		both := p.last.ends(t) // whom nobody has asked since has nothing but a listener
+		ends = &both
 		p.last.conns[t] = ends
 	}
 	if e := &ends[side]; !e.present || state != conntrack.TimeWait {
