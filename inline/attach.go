@@ -114,7 +114,8 @@ func (w *Way) attachSysctls(v6 bool) error {
 }
 
 // attachRoutes leads the ports through our devices, by rules right before the one that looks up
-// local addresses.
+// local addresses. Where that is the first of all, it moves behind ours, at its own priority, so that rules which
+// others add meanwhile come behind it; a second one at 1 is where packets from our devices go on, and holds the fort.
 func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
 	if v6 {
 		if err := errors.Join(enableIPv6(ns, outerName), enableIPv6(ns, localName)); err != nil {
@@ -131,14 +132,16 @@ func (w *Way) attachRoutes(ns *netns.NS, ports []Ports, v6 bool) error {
 		return err
 	}
 	local, err := ns.LocalPriority(v6)
-	if err != nil || local > 0 {
-		return errors.Join(err, w.addRules(attachRules(ports, v6, local-1))) // Cilium for one has it at 100, behind rules of its own
+	if err != nil {
+		return err
+	}
+	if local > 0 { // Cilium for one has it at 100, behind rules of its own
+		return w.addRules(attachRules(ports, v6, local-1))
 	}
 	first := netns.Rule{V6: v6, Table: netns.TableLocal}
 	second := first
 	second.Priority = 1
-	err = w.addRules(append([]netns.Rule{second}, attachRules(ports, v6, first.Priority)...))
-	if err != nil {
+	if err := w.addRules(append([]netns.Rule{second}, attachRules(ports, v6, first.Priority)...)); err != nil {
 		return err
 	}
 	return w.setup.moveRule(first)

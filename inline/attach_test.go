@@ -3,7 +3,11 @@ package inline
 import (
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/netns"
@@ -119,4 +123,121 @@ func TestAttachAmongRulesOfOthers(t *testing.T) {
 			nstest.SameFace(t, p.server, before)
 		})
 	}
+}
+
+// Whatever rules others have, or make meanwhile, ours come before them, and the table of local addresses
+// right behind ours: no traffic to this host goes astray by its own networks' routes.
+func TestAttachComesFirst(t *testing.T) {
+	for family, name := range []string{"IPv4", "IPv6"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, family)
+			v6 := family == 1
+			own := p.listener.Addr().(*net.TCPAddr).AddrPort().Addr()
+			must(t, p.server.AddRule(netns.Rule{V6: v6, Priority: 10, IIF: "eth0", Table: netns.TableMain}))
+			must(t, p.server.DefaultRoute(v6, "eth0", 77))
+			from := netlink.NewRule() // behind the first one that is not at 0, as ip rule puts it without a priority
+			from.Family, from.Src, from.Table = []int{netlink.FAMILY_V4, netlink.FAMILY_V6}[family], everyone(v6), 77
+			before := nstest.Face(t, p.server)
+			t.Run("attached", func(t *testing.T) {
+				w, err := Attach(p.server, service, tunnel.Config{})
+				must(t, err)
+				t.Cleanup(func() { must(t, w.Close()) })
+				e := run(t, w, "")
+				must(t, p.server.Do(func() error { return netlink.RuleAdd(from) }))
+				near, far := p.connect(t)
+				exchange(t, near, far, "opened through the box")
+				other := nstest.Listen(t, p.server, netip.AddrPortFrom(own, 8081).String())
+				exchange(t, dial(t, p.client, other.Addr().(*net.TCPAddr).AddrPort()), accept(t, other), "beside it")
+				if n := e.Stats().Segments; n < 5 {
+					t.Errorf("the box saw %d segments", n)
+				}
+				must(t, p.server.Do(func() error { return netlink.RuleDel(from) }))
+			})
+			nstest.SameFace(t, p.server, before)
+		})
+	}
+}
+
+// everyone is half of all addresses, in which those of tests are: the kernel takes all of them for no condition.
+func everyone(v6 bool) *net.IPNet {
+	if v6 {
+		return &net.IPNet{IP: net.ParseIP("8000::"), Mask: net.CIDRMask(1, 128)}
+	}
+	return &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(1, 32)}
+}
+
+// What one that was killed has left, and whose record is gone with its container, is no hindrance, and goes
+// with the next.
+func TestAttachAfterALostRecord(t *testing.T) {
+	p := newPair(t, 0)
+	before := policy(t, p.server)
+	dead, err := Attach(p.server, service, tunnel.Config{})
+	must(t, err)
+	for _, d := range dead.devices {
+		must(t, d.Close())
+	}
+	must(t, forget(dead.setup.file))
+	t.Run("attached", func(t *testing.T) {
+		w, err := Attach(p.server, []Ports{{8000, 8099}}, tunnel.Config{})
+		must(t, err)
+		t.Cleanup(func() { must(t, w.Close()) })
+		e := run(t, w, "")
+		near, far := p.connect(t)
+		exchange(t, near, far, "through the box")
+		if e.Stats().Segments == 0 {
+			t.Error("the box saw nothing")
+		}
+	})
+	if after := policy(t, p.server); !slices.Equal(after, before) {
+		t.Errorf("rules\n%s\nwere\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+}
+
+// policy is what rules of policy routing a host has.
+func policy(t *testing.T, host *netns.NS) []string {
+	t.Helper()
+	return slices.DeleteFunc(nstest.Face(t, host), func(line string) bool { return !strings.HasPrefix(line, "rule ") })
+}
+
+// Ways in that meet on a host: what it says to itself, through proxies and from a cell too, does not go through
+// an attachment to the same port, and the rest does.
+func TestAttachBesideOtherWays(t *testing.T) {
+	p := newPair(t, 0)
+	before := nstest.Face(t, p.server)
+	t.Run("attached", func(t *testing.T) {
+		proxy := proxied(t, p.server)
+		w, err := Attach(p.server, service, tunnel.Config{})
+		must(t, err)
+		t.Cleanup(func() { must(t, w.Close()) })
+		e := run(t, w, "")
+		cell := inCell(t, p.server, &Names{}, "")
+		at := netip.MustParseAddrPort
+		for _, upstream := range []netip.AddrPort{at("127.0.0.1:8080"), at("[::1]:8080"), p.listener.Addr().(*net.TCPAddr).AddrPort()} {
+			l := p.listener
+			if upstream.Addr().IsLoopback() {
+				l = nstest.Listen(t, p.server, upstream.String())
+			}
+			s := put(t, proxy, Service{Upstream: upstream})
+			exchange(t, dial(t, p.server, s.Address), accept(t, l), "by a proxy to "+upstream.String())
+			if upstream.Addr().IsLoopback() {
+				gateway := netip.AddrPortFrom(cell.Gateway(upstream.Addr().Is6()), 8080)
+				exchange(t, dial(t, cell.NS(), gateway), accept(t, l), "from a cell to "+upstream.String())
+			}
+		}
+		if n := e.Stats().Segments; n != 0 {
+			t.Errorf("the attachment saw %d segments of this host with itself", n)
+		}
+		elsewhere := nstest.Listen(t, p.client, "10.79.0.1:8080")
+		s := put(t, proxy, Service{Upstream: at("10.79.0.1:8080"), Listen: at("0.0.0.0:9090")})
+		for _, from := range []struct {
+			host *netns.NS
+			to   netip.AddrPort
+		}{{p.server, s.Address}, {p.server, at("127.0.0.1:9090")}, {p.server, at("10.79.0.2:9090")}, {p.client, at("10.79.0.2:9090")}, {cell.NS(), at("10.79.0.1:8080")}} {
+			exchange(t, dial(t, from.host, from.to), accept(t, elsewhere), "to elsewhere")
+		}
+		if e.Stats().Segments == 0 {
+			t.Error("the attachment saw nothing")
+		}
+	})
+	nstest.SameFace(t, p.server, before)
 }

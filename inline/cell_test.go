@@ -53,6 +53,30 @@ func TestCell(t *testing.T) {
 	nstest.SameFace(t, host, before)
 }
 
+// Who sends everything to a VPN, by a rule before the table main, has the packets to a command and to virtual
+// addresses all the same.
+func TestWaysBehindPolicyRouting(t *testing.T) {
+	host := newHost(t)
+	nstest.Wire(t, 0, host, newHost(t))
+	for _, v6 := range []bool{false, true} {
+		must(t, host.DefaultRoute(v6, "eth0", 77))
+		must(t, host.AddRule(netns.Rule{V6: v6, Priority: 200, Table: 77}))
+	}
+	before := nstest.Face(t, host)
+	t.Run("inside", func(t *testing.T) {
+		proxy, cell := proxied(t, host), inCell(t, host, &Names{}, "")
+		for _, upstream := range []string{"127.0.0.1:80", "[::1]:80"} {
+			l := nstest.Listen(t, host, upstream)
+			s := put(t, proxy, Service{Upstream: netip.MustParseAddrPort(upstream)})
+			exchange(t, dial(t, host, s.Address), accept(t, l), "to a virtual address")
+			gateway := netip.AddrPortFrom(cell.Gateway(s.Address.Addr().Is6()), 80)
+			exchange(t, dial(t, cell.NS(), gateway), accept(t, l), "from the cell")
+			must(t, proxy.Remove(s.Address))
+		}
+	})
+	nstest.SameFace(t, host, before)
+}
+
 // A resolver on the host's loopback is asked through the gateway.
 func TestCellAsksTheHostsResolver(t *testing.T) {
 	host := newHost(t)

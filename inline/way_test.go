@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
 	"github.com/tcpmangle/tcpmangle/tunnel"
 )
@@ -105,4 +107,38 @@ func TestWaysWithoutIPv6(t *testing.T) {
 		exchange(t, dial(t, elsewhere, netip.MustParseAddrPort("10.79.0.2:8080")), accept(t, l), "to an attachment")
 	})
 	nstest.SameFace(t, host, before)
+}
+
+// A device that has our name is somebody else's, as far as can be seen.
+func TestNameIsTaken(t *testing.T) {
+	host := newHost(t)
+	must(t, host.Do(func() error { return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: outerName}}) }))
+	w, err := Attach(host, service, tunnel.Config{})
+	if want := "attach: a device mangle0 is there already: another instance's, or somebody else's"; err == nil || err.Error() != want {
+		t.Errorf("%v, %v, want %s", w, err, want)
+	}
+}
+
+// What cannot be undone for want of descriptors is when the devices have given theirs back.
+func TestUndoneByTheirDescriptors(t *testing.T) {
+	host := newHost(t)
+	before := nstest.Face(t, host)
+	w, err := Attach(host, service, tunnel.Config{})
+	must(t, err)
+	folder := stateDir
+	stateDir = "/proc/nowhere"
+	w.devices[0] = lastStraw{w.devices[0], func() { stateDir = folder }}
+	must(t, w.Close())
+	nstest.SameFace(t, host, before)
+}
+
+// A lastStraw is a Device whose end changes something.
+type lastStraw struct {
+	tunnel.Device
+	change func()
+}
+
+func (d lastStraw) Close() error {
+	d.change()
+	return d.Device.Close()
 }

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(runLab); file != "" {
 		runHere(file)
 	}
+	if os.Getenv(serveOnce) != "" {
+		serve()
+	}
 	os.Exit(m.Run())
 }
 

@@ -109,7 +109,7 @@ func TestExitAfterRestart(t *testing.T) {
 	t.Parallel()
 	passes(t, execute(t, fmt.Sprintf(`
 		[server]
-		run   = [%q, "-test.run=^TestServeOnce$"]
+		run   = [%q]
 		env   = { %s = "yes" }
 		ready = "tcp:8080"
 		[client]
@@ -121,19 +121,16 @@ func TestExitAfterRestart(t *testing.T) {
 		exit = "server: 7"`, os.Args[0], serveOnce), Options{}))
 }
 
+// serveOnce is set for a process of this binary that is to serve.
 const serveOnce = "LAB_TEST_SERVE_ONCE"
 
-// TestServeOnce is no test but the program of one: it listens until it is killed, and the next
-// time ends at once.
-func TestServeOnce(t *testing.T) {
-	if os.Getenv(serveOnce) == "" {
-		t.Skip("a program of another test")
-	}
+// serve is a program: it listens until it is killed, and the next time ends at once.
+func serve() {
 	if err := os.Mkdir(filepath.Join(os.Getenv("TMPDIR"), "served"), 0o700); err != nil {
 		os.Exit(7)
 	}
 	if _, err := net.Listen("tcp", ":8080"); err != nil {
-		t.Fatal(err)
+		os.Exit(1)
 	}
 	select {}
 }

@@ -39,6 +39,8 @@ func (q *queue) Read(b []byte) (int, Header, error) {
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, Header{}, ErrEmpty
+	case errno == unix.EBADFD:
+		return 0, Header{}, fmt.Errorf("read %s: the interface has been deleted: %w", q.dev, errno)
 	case errno != 0:
 		return 0, Header{}, fmt.Errorf("read %s: %w", q.dev, errno)
 	case !q.offload:

@@ -76,6 +76,7 @@ func TestRunRefusesProxies(t *testing.T) {
 	needRoot(t)
 	host, router := nstest.New(t), nstest.New(t)
 	nstest.Wire(t, 0, host, router)
+	nstest.Must(t, host.AddRoute(netip.MustParsePrefix("198.19.0.0/16"), "eth0"))
 	before := nstest.Face(t, host)
 	for _, row := range []struct {
 		proxies []string
@@ -104,6 +105,7 @@ func TestRunRefusesProxies(t *testing.T) {
 	on(t, host, cmd)
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	s := &standing{Cmd: cmd, stderr: bufio.NewReader(pipe)}
+	s.await(t, "tcpmangle: notice: 198.19.0.0/16, which is reached by eth0, leads to the box with all of its ports while we run\n")
 	s.await(t, "tcpmangle: notice: 10.79.0.2, which is reached by eth0, leads to the box with all of its ports while we run\n")
 	if line, err := s.stderr.ReadString('\n'); err != nil || !strings.HasPrefix(line, "tcpmangle: inline ") {
 		t.Errorf("then it said %q, %v", line, err)

@@ -18,6 +18,8 @@ func TestParseMistakes(t *testing.T) {
 		name, text string
 		want       string // the whole of the error, without the file
 	}{
+		{"nothing", "", "1:1: the script does nothing, and would always pass"},
+		{"nothing to do", "# a comment\nseed 7\n", "1:1: the script does nothing, and would always pass"},
 		{"word", "+0 C=> S 0:0(0)", `1:4: unknown word "C=>"; did you mean "C->"?`},
 		{"directive", "sead 7", `1:1: unknown word "sead"; did you mean "seed"?`},
 		{"time", "+10mx C-> S 0:0(0)", `1:1: "+10mx" is not a time to wait; write +10ms, +2s or, in seconds, +0.01`},

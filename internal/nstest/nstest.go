@@ -97,7 +97,7 @@ func Face(t testing.TB, host *netns.NS) (lines []string) {
 				return err
 			}
 			for _, r := range rules {
-				lines = append(lines, fmt.Sprintf("rule %d %v", family, r))
+				lines = append(lines, fmt.Sprintf("rule %d %v protocol %d", family, r, r.Protocol))
 			}
 			routes, err := netlink.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE)
 			if err != nil {
