@@ -35,11 +35,11 @@ func TestSmallMTU(t *testing.T) {
 	t.Parallel()
 	const text = pingPong + "[lab]\nmtu = 576\n"
 	passes(t, execute(t, text, Options{IP: 4}))
-	if _, err := Execute(t.Context(), parse(t, text), Options{IP: 6}); err != errMTU6 {
+	if _, err := Execute(t.Context(), parse(t, text), Options{IP: 6}); err != ErrMTU6 {
 		t.Errorf("IPv6: got %v", err)
 	}
 	_, err := Parse("f.toml", text+"ip = [4, 6]\n")
-	if errs, ok := err.(rules.Errors); !ok || !strings.Contains(errs.Error(), errMTU6.Error()) {
+	if errs, ok := err.(rules.Errors); !ok || !strings.Contains(errs.Error(), ErrMTU6.Error()) {
 		t.Errorf("in a file: got %v", err)
 	}
 }

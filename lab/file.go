@@ -174,7 +174,7 @@ func (r *reader) lab(t *tomldoc.Table) {
 	if v, ok := t.Value("mtu"); ok {
 		f.MTU = whole(v, 68, 65535)
 		if f.MTU < leastMTU6 && slices.Contains(f.IP, 6) {
-			v.Errorf("%w", errMTU6)
+			v.Errorf("%w", ErrMTU6)
 		}
 	}
 	if agree, ok := t.Bool("agree"); ok {
@@ -191,7 +191,9 @@ func (r *reader) link(t *tomldoc.Table) {
 	r.file.Link.Rate, _ = t.Rate("rate")
 }
 
-var errMTU6 = fmt.Errorf("IPv6 needs an mtu of at least %d", leastMTU6)
+// ErrMTU6 is what Execute returns for a file whose mtu is too small for IPv6, if that is asked for
+// (RFC 8200, section 5).
+var ErrMTU6 = fmt.Errorf("IPv6 needs an mtu of at least %d", leastMTU6)
 
 // positive reads a duration of more than nothing.
 func positive(v tomldoc.Value) time.Duration {

@@ -127,18 +127,18 @@ func anyOpen(all []judged) bool {
 // Execute runs a file once. It returns when the experiment is decided, when its time
 // is over, or when ctx ends, and leaves nothing behind: no namespace, device, process
 // or goroutine. A failed expectation is no error. The errors a caller may branch on:
-// ErrNotLab; a *netns.MissingError, this machine cannot do it; a *netns.SysctlError; an
+// ErrNotLab; ErrMTU6; a *netns.MissingError, this machine cannot do it; a *netns.SysctlError; an
 // *OutputError, beside which there may be a result.
 func Execute(ctx context.Context, f *File, opts Options) (*Result, error) {
 	if !f.IsLab() {
 		return nil, fmt.Errorf("%s: %w", f.Path, ErrNotLab)
 	}
-	if err := machine(); err != nil {
-		return nil, err
-	}
 	r := newRun(f, opts)
 	if r.ip == 6 && f.MTU < leastMTU6 {
-		return nil, errMTU6
+		return nil, ErrMTU6
+	}
+	if err := machine(); err != nil {
+		return nil, err
 	}
 	defer r.close()
 	if err := r.open(); err != nil {

@@ -22,7 +22,7 @@ type eventsFlags struct {
 	instance
 	client.EventFilter
 	follow bool
-	count  int
+	count  uint
 	json   bool
 }
 
@@ -50,7 +50,7 @@ A --rule that the instance does not have is an error; with -f it may come later.
 	flags.StringVar(&f.Rule, "rule", "", "only those on which this `rule` has fired")
 	flags.BoolVar(&f.All, "all", false, "also of connections that no rule concerns")
 	flags.BoolVarP(&f.follow, "follow", "f", false, "wait for an instance, and for the next one")
-	flags.IntVarP(&f.count, "count", "n", 0, "end after so many `events`")
+	flags.UintVarP(&f.count, "count", "n", 0, "end after so many `events`")
 	flags.BoolVar(&f.json, "json", false, "print JSON lines")
 	return cmd
 }
@@ -98,7 +98,7 @@ func (f *eventsFlags) checkRule(ctx context.Context, c *client.Client) error {
 }
 
 // print prints events until the instance ends, or none are left to be printed.
-func (f *eventsFlags) print(ctx context.Context, c *client.Client, out io.Writer, left *int) error {
+func (f *eventsFlags) print(ctx context.Context, c *client.Client, out io.Writer, left *uint) error {
 	events, err := c.Events(ctx, f.EventFilter)
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ func flagError(err error) error {
 		}
 	case number && errors.Is(cause, strconv.ErrRange):
 		return fmt.Errorf("--%s: %s is too large", flag.Name, text)
+	case number && strings.HasPrefix(text, "-"):
+		return fmt.Errorf("--%s: %s is below 0", flag.Name, text)
 	case number:
 		return fmt.Errorf("--%s: %q is not a whole number", flag.Name, text)
 	}

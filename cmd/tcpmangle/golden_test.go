@@ -119,6 +119,8 @@ var calls = []struct {
 	{"lab-pcap-to-stdout", "lab --pcap - testdata/exchange.toml", 2},
 	{"lab-svg-to-stdout", "lab --svg - testdata/exchange.toml", 2},
 	{"lab-junit-beside-events", "lab --junit - --events - testdata/exchange.toml", 2},
+	{"lab-mtu-of-ipv4", "lab --ip 6 testdata/small-mtu.toml", 2},
+	{"events-count-negative", "events -n -1", 2},
 	{"lab-explain-of-two", "lab --explain --repeat 2 testdata/exchange.toml", 2},
 	{"lab-explain-json", "lab --explain --json testdata/exchange.toml", 2},
 	{"lab-mistakes-of-two", "lab testdata/late-fin.toml testdata/syntax.toml", 2},

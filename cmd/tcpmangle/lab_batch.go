@@ -116,6 +116,8 @@ func (b *batch) execute(r labRun) (*lab.Result, error) {
 		return nil, fmt.Errorf("%s: %w", r.file.Path, err)
 	case unwritten:
 		b.lose(err, r.file.Path)
+	case errors.Is(err, lab.ErrMTU6):
+		return nil, &usageError{err: fmt.Errorf("%s: %w", r.file.Path, err), hint: "--ip 4"}
 	case err != nil:
 		return nil, &machineError{fmt.Errorf("%s: %w", r.file.Path, err)}
 	}

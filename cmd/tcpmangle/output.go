@@ -240,7 +240,7 @@ func isTerminal(w io.Writer) bool {
 
 // terminalOf is what there is to know of the terminal, if w is one.
 func terminalOf(w io.Writer) lab.Terminal {
-	on := lab.Terminal{Color: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+	on := lab.Terminal{Color: isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 	if f, ok := bare(w).(*os.File); ok {
 		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
 			on.Columns = int(size.Col)
