@@ -29,9 +29,10 @@ func flagError(err error) error {
 		}
 	case number && errors.Is(cause, strconv.ErrRange):
 		return fmt.Errorf("--%s: %s is too large", flag.Name, text)
-	case number && strings.HasPrefix(text, "-"):
-		return fmt.Errorf("--%s: %s is below 0", flag.Name, text)
 	case number:
+		if n, err := strconv.Atoi(text); err == nil && n < 0 {
+			return fmt.Errorf("--%s: %d is below 0", flag.Name, n)
+		}
 		return fmt.Errorf("--%s: %q is not a whole number", flag.Name, text)
 	}
 	return fmt.Errorf("--%s %s: %w", flag.Name, text, cause)
