@@ -173,7 +173,7 @@ const (
 	gotFin                       // the peer's FIN is received, everything before it too
 	heardFin                     // the peer's FIN at finAt has arrived, perhaps too early
 	metFin                       // a FIN at finAt was delivered, and in our view not taken
-	passive                      // SYN_RCVD is a listener's request, not a socket's
+	passive                      // it was a listener that answered the SYN
 	prior                        // what stands here is the socket of an earlier incarnation
 	offersTS                     // its SYN carried timestamps
 	timestamps                   // timestamps are in use, as it believes
@@ -218,7 +218,7 @@ type Endpoint struct {
 	wnd      uint32 // the window it advertised last, bytes
 	maxWnd   uint32 // the largest window it has been offered
 	peerWnd  uint32 // the window it was offered last
-	tsRecent uint32 // TS.Recent; in SYN_SENT the TSval of its first SYN
+	tsRecent uint32 // TS.Recent; without hasTS, in SYN_SENT, the TSval of its first SYN
 
 	ooo  ranges    // received beyond a hole
 	leap seq.Range // what rcv has passed at once as a hole was closed, the first that it has not acknowledged

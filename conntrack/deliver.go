@@ -18,7 +18,7 @@ func (st *step) delivered(d Dir, s *Segment) {
 		st.closedGets(r, s)
 	case x.state == SynSent:
 		st.synSentGets(r, s)
-	case x.state == SynRcvd && x.has(passive):
+	case x.isRequest():
 		st.requestGets(r, s)
 	case x.state == TimeWait:
 		st.timeWaitGets(r, s)
@@ -94,7 +94,7 @@ func (st *step) synSentGets(r Dir, s *Segment) {
 // is from before its first SYN. It refuses one from the future too, but only its own
 // clock knows that.
 func (x *Endpoint) oldEcho(s *Segment) bool {
-	return x.has(offersTS) && s.HasTS && s.TSEcr != 0 && int32(s.TSEcr-x.tsRecent) < 0
+	return x.has(offersTS) && !x.has(hasTS) && s.HasTS && s.TSEcr != 0 && int32(s.TSEcr-x.tsRecent) < 0
 }
 
 // meetFin notes the number of a FIN that was delivered, whatever x makes of it.
@@ -112,6 +112,9 @@ func (st *step) wrongEcho(x *Endpoint, s *Segment) bool {
 	first, last := st.c.synAckTS[0], st.c.synAckTS[1]
 	return x.has(offersTS) && s.HasTS && s.TSEcr != 0 && s.TSEcr-first > last-first
 }
+
+// isRequest tells whether x is what a listener keeps of a SYN until that is acknowledged.
+func (x *Endpoint) isRequest() bool { return x.state == SynRcvd && x.has(passive) && x.una == x.iss }
 
 // requestGets follows tcp_check_req: the request of a listener is no socket
 // yet, and some segments end it that a socket would survive.
@@ -132,7 +135,7 @@ func (st *step) requestGets(r Dir, s *Segment) {
 	case s.has(wire.RST), s.has(wire.SYN) && s.Seq != x.irs:
 		st.move(r, Closed, ByDelivery)
 	case s.has(wire.SYN):
-		x.clear(passive) // it becomes a socket, but that refuses the segment and waits on
+		x.una = s.Ack // it becomes a socket, but that refuses the segment and waits on
 		st.socketGets(r, s)
 	case x.fastOpened():
 		st.socketGets(r, s)

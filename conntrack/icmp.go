@@ -28,7 +28,7 @@ func (st *step) deliveredICMP(d Dir, e *wire.ICMP) {
 	ends := false
 	switch {
 	case !x.has(sentSyn):
-	case x.state == SynRcvd && x.has(passive):
+	case x.isRequest():
 		ends = e.Seq == x.iss && endsRequest(e)
 	case x.state == SynSent, x.state == SynRcvd:
 		// Should its process hold the socket just then, Linux drops the error.

@@ -71,6 +71,12 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S! R. 0:0 ack 1 ts 50 ecr 9        = SYN_SENT SYN_RCVD
 			S! S. 0:0 ack 1 ts 50 ecr 10       = ESTABLISHED SYN_RCVD
 		`},
+		{"what its peer's SYN said is no such time", "", true, `
+			C> S 0:0 ts 1000
+			S> S 0:0 ts 50                     = SYN_RCVD SYN_RCVD
+			Sx R. - ack 1                      = SYN_RCVD SYN_SENT evidence
+			C> S. 0:0 ack 1 ts 1001 ecr 50     = SYN_RCVD ESTABLISHED
+		`},
 		{"and one of 0 is none", "", true, `
 			C> S 0:0 ts 10
 			S! R. 0:0 ack 1 ts 50 ecr 0        = CLOSED SYN_RCVD
@@ -80,7 +86,16 @@ func TestAsTheKernelDoes(t *testing.T) {
 			S> S. 0:0 ack 1
 			C! S. 0:100 ack 1                  = ESTABLISHED SYN_RCVD
 			S> . 1:1 ack 1                     = ESTABLISHED SYN_RCVD : ack,dup-ack,challenge-ack
+			C! F. 1:1 ack 0                    = ESTABLISHED SYN_RCVD
+			S> R 0:0                           = ESTABLISHED SYN_RCVD
 			C> . 1:1 ack 1                     = ESTABLISHED ESTABLISHED
+			C! F. 1:1 ack 0                    = ESTABLISHED ESTABLISHED
+		`},
+		{"and may be closed before that is acknowledged", "", false, `
+			C> S 0:0
+			S> S. 0:0 ack 1
+			C! S. 0:100 ack 1                  = ESTABLISHED SYN_RCVD
+			S> F. 1:1 ack 1                    = CLOSE_WAIT FIN_WAIT_1
 		`},
 		{"Fast Open: who has taken data with the SYN may answer before it is acknowledged itself", "", false, `
 			C> S 0:4

@@ -187,7 +187,7 @@ func (x *Endpoint) beyondRequest(s *Segment) bool {
 	case x.fastOpened():
 		return false
 	}
-	return s.Len > 0 || x.has(passive) && s.has(wire.FIN)
+	return s.Len > 0 || x.isRequest() && s.has(wire.FIN)
 }
 
 // sentAck holds the acknowledgment against what the model thinks x has received.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/tcpmangle/tcpmangle/client"
@@ -131,6 +132,9 @@ func mistaken(e *json.UnmarshalTypeError) string {
 	key := "the body"
 	if e.Field != "" {
 		key = e.Field[strings.LastIndexByte(e.Field, '.')+1:]
+	}
+	if e.Field != "" && e.Type.Kind() == reflect.Struct { // objects stand in lists only
+		key = "each of " + key
 	}
 	is, _, _ := strings.Cut(e.Value, " ") // of a number, which one
 	return fmt.Sprintf("%s must be %s, not %s", key, inJSON[e.Type.Kind().String()], inJSON[is])

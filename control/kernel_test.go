@@ -165,7 +165,7 @@ func TestCallsUnderTraffic(t *testing.T) {
 		}
 	}()
 	for _, conn := range []net.Conn{from, to} {
-		conn.SetDeadline(time.Now().Add(10 * patience))
+		conn.SetDeadline(time.Now().Add(30 * patience))
 	}
 	var n uint64
 	for r := bufio.NewReaderSize(to, 1<<20); ; n++ {

@@ -80,6 +80,7 @@ var misuses = []struct {
 	{"state", "GET", "/v1/connections?state=FIN_WAIT_3", "", 400, `state: unknown state "FIN_WAIT_3"; did you mean "FIN_WAIT_1"?`},
 	{"port", "GET", "/v1/connections?port=http", "", 400, `port: "http" is not a number or range; write it like 5, "2-4" or ">=3"`},
 	{"address", "GET", "/v1/connections?client=here", "", 400, `client: "here" is not an address or CIDR; write it like "10.0.0.0/8", "10.0.0.1:80" or "[fd77::1]:80"`},
+	{"no such connection", "GET", "/v1/connections?port=80&server=10.0.0.1:81", "", 400, `server: no connection has this and what "port" asks for`},
 	{"closed", "GET", "/v1/connections?closed=perhaps", "", 400, `closed: "perhaps" is not true or false`},
 	{"limit", "GET", "/v1/connections?limit=-1", "", 400, `limit: "-1" is not a number`},
 	{"limit beyond all numbers", "GET", "/v1/connections?limit=18446744073709551616", "", 400, `limit: "18446744073709551616" is not a number`},
@@ -95,6 +96,7 @@ var misuses = []struct {
 	{"act, no object", "POST", "/v1/connections/1/reset", "[1]", 400, "bad JSON: the body must be an object, not a list"},
 	{"act, unknown parameter", "POST", "/v1/connections/1/reset", `{"too":"client"}`, 400, `reset: unknown key "too"; did you mean "to"?`},
 	{"act, bad parameter", "POST", "/v1/connections/1/reset", `{"to":"clint"}`, 400, `reset.to: unknown side "clint"; did you mean "client"?`},
+	{"act, two that exclude each other", "POST", "/v1/connections/1/release", `{"tag":"a","rule":"b"}`, 400, `release.tag: "tag" and "rule" exclude each other`},
 	{"act, null", "POST", "/v1/connections/1/reset", `{"to":null}`, 400, "reset.to: must be a string, a number, true, false or a list"},
 	{"act, nested", "POST", "/v1/connections/1/reset", `{"to":{"x":1}}`, 400, "reset.to: must be a string, a number, true, false or a list"},
 
@@ -106,7 +108,8 @@ var misuses = []struct {
 	{"set rules, no name", "PUT", "/v1/rules", `{"files":[{"name":"a.toml","text":""},{"text":""}]}`, 400, "file 2 has no name"},
 	{"set rules, two names", "PUT", "/v1/rules?file=x", `{"files":[]}`, 400, "file names the text of one file; these have names of their own"},
 	{"set rules, no files", "PUT", "/v1/rules", `{}`, 400, "files is missing; an empty list is none"},
-	{"set rules, a text among files", "PUT", "/v1/rules", `{"files":["a.toml"]}`, 400, "bad JSON: files must be an object, not a string"},
+	{"set rules, a text among files", "PUT", "/v1/rules", `{"files":["a.toml"]}`, 400, "bad JSON: each of files must be an object, not a string"},
+	{"set rules, a text as files", "PUT", "/v1/rules", `{"files":"a.toml"}`, 400, "bad JSON: files must be a list, not a string"},
 	{"set rules, misspelt", "PUT", "/v1/rules", `{"file":[]}`, 400, `bad JSON: unknown field "file"`},
 
 	{"wait for null", "POST", "/v1/wait", "null", 400, "the condition says nothing; it needs rule, or connections and what selects them"},

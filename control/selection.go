@@ -161,6 +161,9 @@ func tomlValue(v any) (string, error) {
 	return "", errors.New("must be a string, a number, true, false or a list")
 }
 
+// ofTheCall is where a mistake says that another key of a call stands.
+const ofTheCall = " (line 3)"
+
 // parseLine reads a rule made from a call. Its mistakes have no place, so the answer
 // only says which key they are about.
 func parseLine(text string) (*rules.Set, error) {
@@ -172,7 +175,8 @@ func parseLine(text string) (*rules.Set, error) {
 	var lines []string
 	for _, m := range mistakes {
 		key := strings.TrimPrefix(strings.TrimPrefix(m.Key, "match."), "action.")
-		lines = append(lines, strings.TrimPrefix(key+": "+m.Err.Error(), ": "))
+		message := strings.ReplaceAll(m.Err.Error(), ofTheCall, "")
+		lines = append(lines, strings.TrimPrefix(key+": "+message, ": "))
 	}
 	return nil, refuse(http.StatusBadRequest, "%s", strings.Join(lines, "; "))
 }

@@ -115,16 +115,25 @@ func (is *body) take(first bool, most int) (one body) {
 	return one
 }
 
-// putOff has b.part, which is finished, wait for a time of its own.
+// putOff has b.part, which is finished, wait for a time of its own. What comes meanwhile leaves
+// after it.
 func (b *Box) putOff(g *departure, after time.Duration) {
-	p, w := &b.part, wait{to: 1, dir: g.dir, side: 1 - g.side, verdict: Delay, kinds: b.journey.Kinds}
+	p, w := &b.part, wait{to: 1, dir: g.dir, side: 1 - g.side, verdict: Delay}
 	if g.wait != nil {
-		w.kinds, w.rule = g.wait.kinds, g.wait.rule
+		w.verdict, w.kinds, w.rule = g.wait.verdict, g.wait.kinds, g.wait.rule
+	} else {
+		w.kinds, w.rule = b.journey.Kinds, b.journey.cutter
 	}
 	w.buf = b.pool.Get(p.HeaderLen() + p.PayloadLen())
 	w.buf.n = len(append(append(w.buf.raw[:0], p.Headers()...), p.Payload()...))
 	w.buf.Header = headerOf(p, g.header)
 	b.enqueue(w, b.now+after)
+	if g.conn == nil || w.verdict == Forged {
+		return
+	}
+	if f := b.flowOf(g.conn); f != nil {
+		f.order[g.dir] = max(f.order[g.dir], b.now+after+g.apart)
+	}
 }
 
 // fill completes b.part, which is the segment as it was, with what is left of it. As long as

@@ -74,6 +74,7 @@ type Journey struct {
 	due     time.Duration // of Delay
 	late    time.Duration // what shaping adds to its fate
 	spans   time.Duration // how long it takes to leave: what follows it waits for so long
+	cutter  *rule         // of the last split
 	keep    bool          // Delay: nothing may overtake it
 	hold    *holdFault    // of Hold, or
 	reorder *reorderFault // that which may be overtaken

@@ -192,10 +192,14 @@ func (b *Box) letGo(place uint32) {
 	w := b.settle(place)
 	c, d := b.connOf(&w)
 	if c != nil {
-		if f := b.flowOf(c); f != nil && f.order[d] > b.now {
-			w.hold, w.leader = nil, 0
-			b.enqueue(w, f.order[d])
-			return
+		if f := b.flowOf(c); f != nil {
+			due := max(f.order[d], b.now)
+			f.order[d] = due + w.spans
+			if due > b.now {
+				w.hold, w.leader = nil, 0
+				b.enqueue(w, due)
+				return
+			}
 		}
 	}
 	b.leave(w)

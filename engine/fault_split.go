@@ -21,7 +21,10 @@ func (f *splitFault) Apply(j *Journey) {
 		return
 	}
 	pieces := (j.Seg.Len + uint32(f.Size) - 1) / uint32(f.Size)
-	j.spans = time.Duration(pieces) * f.Apart
+	if pieces < 2 && j.cutter != nil {
+		return // what another split has made of it stays
+	}
+	j.spans, j.cutter = time.Duration(pieces)*f.Apart, j.rule
 	if pieces > 1 {
 		j.mods.split, j.mods.apart = f.Size, f.Apart
 		j.tell("split", func() string { return fmt.Sprintf("into %d pieces", pieces) })

@@ -33,6 +33,7 @@ type wait struct {
 	fit      bool // see pending
 	mods     mods
 	numbered numbering
+	spans    time.Duration // of what is held: see Journey
 }
 
 // A ticket calls a wait as long as that is there.
@@ -74,7 +75,7 @@ func (b *Box) waitOf(r *run) wait {
 // waitAlone is a wait for the segment in hand, which has met a fate of its own.
 func (b *Box) waitAlone(j *Journey, f fate) wait {
 	w := b.waitOf(&run{fate: f, mods: j.mods, conn: j.Conn, dir: j.Dir})
-	w.span = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}
+	w.span, w.spans = seq.Range{From: j.Seg.Seq, To: j.Seg.End()}, j.spans
 	if j.own != nil {
 		w.buf, w.from, w.to = j.takeOwn(), 0, 1
 	} else {

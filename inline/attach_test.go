@@ -176,6 +176,7 @@ func TestAttachAfterALostRecord(t *testing.T) {
 	for _, d := range dead.devices {
 		must(t, d.Close())
 	}
+	must(t, dead.setup.nat.Close()) // as the kernel does
 	must(t, forget(dead.setup.file))
 	t.Run("attached", func(t *testing.T) {
 		w, err := Attach(p.server, []Ports{{8000, 8099}}, tunnel.Config{})

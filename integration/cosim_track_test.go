@@ -65,7 +65,7 @@ type wireFacts struct {
 
 	// Since its last SYN:
 	fin       bool          // it has sent a FIN
-	finGiven  time.Duration // when the peer's FIN was delivered to it first; 0 never
+	finTaken  time.Duration // when it took the peer's FIN and was in CLOSE_WAIT; 0 never
 	finAgain  time.Duration // when it sent its FIN again; 0 never
 	acked     int           // what it has acknowledged
 	rstBeyond bool          // a RST was delivered to it at the end of the data, beyond a hole
@@ -102,7 +102,8 @@ func (s *sample) same(o *sample) bool {
 func (tr *track) hear(e *engine.Event, client int) {
 	tr.events++
 	tr.log = append(tr.log, entry{at: e.Time, event: e.Clone()})
-	tr.ends[client].model, tr.ends[1-client].model = e.ClientState, e.ServerState
+	tr.ends[client].infer(e.ClientState, e.Time)
+	tr.ends[1-client].infer(e.ServerState, e.Time)
 	if e.Type != engine.EventSegment && e.Type != engine.EventDeliver {
 		return
 	}
@@ -112,6 +113,13 @@ func (tr *track) hear(e *engine.Event, client int) {
 	if e.Type == engine.EventDeliver || e.Verdict == engine.Pass || e.Verdict == engine.Forged {
 		tr.ends[1-e.FromSide].wire.delivered(e)
 	}
+}
+
+func (x *end) infer(s conntrack.State, at time.Duration) {
+	if s == conntrack.CloseWait && x.model != s {
+		x.wire.finTaken = at
+	}
+	x.model = s
 }
 
 func (tr *track) sent(e *engine.Event) {
@@ -131,10 +139,10 @@ func (tr *track) sent(e *engine.Event) {
 			x.wire.synAt = e.Time
 		}
 		x.wire.fin, x.wire.noMemory, x.late = false, false, false
-		x.wire.finGiven, x.wire.finAgain, x.wire.opened, x.wire.givenTo = 0, 0, 0, 0
+		x.wire.finTaken, x.wire.finAgain, x.wire.opened, x.wire.givenTo = 0, 0, 0, 0
 		x.wire.acked, x.wire.rstBeyond = 0, false
 	case strings.Contains(e.Flags, "F") && !rst && !e.Kinds.Has(conntrack.KindStale):
-		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finGiven && !x.wire.fin
+		x.late = x.late || x.process.quit && x.process.quitAt < x.wire.finTaken && !x.wire.fin
 		if x.wire.fin {
 			x.wire.finAgain = e.Time
 		}
@@ -167,8 +175,6 @@ func (w *wireFacts) delivered(e *engine.Event) {
 		return
 	case int32(e.Seq) < 0: // of the incarnation before
 		return
-	case strings.Contains(e.Flags, "F") && w.finGiven == 0:
-		w.finGiven = e.Time
 	}
 	w.givenTo = max(w.givenTo, int(e.Seq)+e.Len)
 }

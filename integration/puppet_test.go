@@ -38,6 +38,7 @@ type puppet struct {
 	host     *netns.NS
 	dev      tunnel.Device
 	ip       int
+	stack    conntrack.Stack
 	listener int
 	port     uint16 // of the puppet in the next life
 
@@ -59,7 +60,7 @@ type puppet struct {
 func newPuppet(t *testing.T, ip int, sysctls hostSettings) *puppet {
 	t.Helper()
 	nstest.NeedTUN(t)
-	p := &puppet{t: t, ip: ip, host: nstest.New(t), port: puppetPort}
+	p := &puppet{t: t, ip: ip, host: nstest.New(t), stack: sysctls.stack(), port: puppetPort}
 	for key, value := range sysctls {
 		nstest.Must(t, p.host.Sysctl(key, value))
 	}
@@ -113,7 +114,7 @@ func (p *puppet) begin() {
 	}
 	p.kernel = netip.AddrPortFrom(hostAddr(p.ip, 0).Addr(), servePort)
 	p.puppet = netip.AddrPortFrom(hostAddr(p.ip, 1).Addr(), p.port)
-	p.table = conntrack.NewTable(conntrack.Config{Observer: p})
+	p.table = conntrack.NewTable(conntrack.Config{Observer: p, Stacks: [2]conntrack.Stack{p.stack}})
 	p.now, p.fd, p.closed, p.shut = time.Second, -1, false, false
 	p.isn, p.clock, p.echo = uint32(p.port)*0x10001, uint32(p.port)*0x20003, 0
 	p.steps, p.did, p.wrong = nil, nil, nil
@@ -158,7 +159,8 @@ func (p *puppet) runAll(script string) bool {
 //	                       from those that would be right; "edge", "highest", "una", "iss", "isn"
 //	                       begin elsewhere: una-1. "ts none" leaves them out.
 //	                       "honest" is what a peer has sent, other segments are forged
-//	app WORD               connect, send N, recv, shutdown, close, abort
+//	app WORD               connect, send N, recv, error (of SO_ERROR), shutdown, close, abort; an errno, EOF
+//	                       or a number of bytes behind it is what the call has to come to
 //	= STATE                what both have to have
 func (p *puppet) run(step string) bool {
 	p.steps = append(p.steps, step)
@@ -389,11 +391,30 @@ func (p *puppet) app(words []string) {
 		p.close()
 	case "recv":
 		var buf [70000]byte
-		unix.Read(p.fd, buf[:])
+		n, err := unix.Read(p.fd, buf[:])
+		p.met(n, err, words[1:])
 	case "send":
-		unix.SendmsgN(p.fd, payload[:number(p.t, words[1], "zero", nil)], nil, nil, unix.MSG_NOSIGNAL)
+		n, err := unix.SendmsgN(p.fd, payload[:number(p.t, words[1], "zero", nil)], nil, nil, unix.MSG_NOSIGNAL)
+		p.met(n, err, words[2:])
+	case "error":
+		n, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		nstest.Must(p.t, err)
+		p.met(0, unix.Errno(n), words[1:])
 	default:
 		p.t.Fatalf("a process cannot %q", words)
+	}
+}
+
+// met holds what a call came to against what it has to, if that is said.
+func (p *puppet) met(n int, err error, want []string) {
+	got := strconv.Itoa(n)
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
+		got = unix.ErrnoName(errno)
+	} else if n == 0 {
+		got = "EOF"
+	}
+	if len(want) > 0 && got != want[0] {
+		p.wrong = append(p.wrong, "the process has met "+got)
 	}
 }
 

@@ -68,6 +68,8 @@ var verdicts = []struct{ before, says, state string }{
 	{refused, "R seq isn", "SYN_RCVD"},
 	{refused, "S", "SYN_RCVD"},
 	{refused, "A", "ESTABLISHED"},
+	{refused, "A ack -1", "SYN_RCVD"},
+	{refused, "FA ack -1", "SYN_RCVD"},
 	{refused, "FA len 10", "CLOSE_WAIT"},
 
 	{inSynRcvd, "R", "CLOSED"},
@@ -106,6 +108,7 @@ var verdicts = []struct{ before, says, state string }{
 	{listened, "-", "ESTABLISHED"},
 	{listened, "FAU", "CLOSE_WAIT"},
 	{listened, "FAEC", "CLOSE_WAIT"},
+	{listened + "say A len 10 ts +268435456\n", "FA ts -268435456", "ESTABLISHED"}, // as is all that its peer says
 
 	{holed, "R", "CLOSED"},
 	{holed, "R seq highest", "CLOSED"},
@@ -116,6 +119,7 @@ var verdicts = []struct{ before, says, state string }{
 
 	{inFinWait1, "A", "FIN_WAIT_2"},
 	{inFinWait1, "A ack -1", "FIN_WAIT_1"},
+	{inFinWait1, "A ack -1 len 10", "FIN_WAIT_1"},
 	{inFinWait1, "A ack +1", "FIN_WAIT_1"},
 	{inFinWait1, "A seq -1", "FIN_WAIT_1"},
 	{inFinWait1, "A ts -2", "FIN_WAIT_1"},
@@ -171,6 +175,7 @@ var verdicts = []struct{ before, says, state string }{
 	{inTimeWait, "S ts +1", "SYN_RCVD"},
 	{inTimeWait, "S ts none", "TIME_WAIT"},
 	{inTimeWait, "S seq -100000", "TIME_WAIT"},
+	{inTimeWait, "S seq -100000 ts none", "TIME_WAIT"},
 	{inTimeWait, "S seq -100000 ts +1", "SYN_RCVD"},
 	{inTimeWait, "SF seq +1", "CLOSED"},
 }

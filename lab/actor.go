@@ -35,7 +35,7 @@ type actor struct {
 	copies   sync.WaitGroup
 	output   output
 	met      map[*outputSpec]Line // the first line that each of wanted has met
-	said     map[int]string       // the last line on standard error, by copy
+	said     map[int]string       // the last line on standard error, by copies that have not ended
 	errs     []ScriptError
 	exits    []Exit
 	before   int  // how many of these were there at the last start
@@ -77,6 +77,15 @@ type Exit struct {
 	Copy   int           `json:"copy"`
 	Status int           `json:"status"` // as a shell has it: 128 and the number of a signal
 	Killed bool          `json:"killed"` // by a step, or at the end
+	said   string        // its last line on standard error
+}
+
+// words are what it said, as a remark on its end.
+func (e *Exit) words() string {
+	if e.said == "" {
+		return ""
+	}
+	return fmt.Sprintf(", saying %.200q", e.said)
 }
 
 func newActor(h *host, spec *hostSpec, conns int, clock func() time.Duration, say func(string)) *actor {
@@ -253,16 +262,6 @@ func (a *actor) meets(s *outputSpec) (l Line, ok bool) {
 	return l, ok
 }
 
-// lastWords are a copy's last line on standard error, as a remark on its end.
-func (a *actor) lastWords(n int) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.said[n] == "" {
-		return ""
-	}
-	return fmt.Sprintf(", saying %.200q", a.said[n])
-}
-
 func (a *actor) failed(e ScriptError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -273,7 +272,8 @@ func (a *actor) failed(e ScriptError) {
 func (a *actor) exited(n, status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.exits = append(a.exits, Exit{a.clock(), n, status, a.killed})
+	a.exits = append(a.exits, Exit{a.clock(), n, status, a.killed, a.said[n]})
+	delete(a.said, n)
 }
 
 // failures are the errors that its commands have met so far. The slice only grows.

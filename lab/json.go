@@ -95,6 +95,7 @@ type (
 	}
 	sideJSON struct {
 		Output []lineJSON  `json:"output"`
+		Unkept int         `json:"unkept,omitempty"` // lines of output
 		Errors []errorJSON `json:"errors"`
 		Exit   []exitJSON  `json:"exit"`
 	}
@@ -153,6 +154,7 @@ func (r *Result) agreementJSON() agreementJSON {
 func (r *Result) sideJSON(s Side) sideJSON {
 	return sideJSON{
 		Output: each(s.Output, func(l Line) lineJSON { return lineJSON{l, seconds(l.At)} }),
+		Unkept: s.Unkept,
 		Errors: each(s.Errors, func(e ScriptError) errorJSON { return errorJSON{e, seconds(e.At)} }),
 		Exit:   each(s.Exits, func(e Exit) exitJSON { return exitJSON{e, seconds(e.At)} }),
 	}

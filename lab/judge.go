@@ -39,12 +39,18 @@ type moment struct {
 	start  time.Duration // that start, on the box's clock
 	sample *sample
 	actors [2]*actor
+	steps  []*step // that are still to come
 	fired  func(rule string) uint64
 	last   bool
 	// rest: nobody will send a segment any more, so no rule will fire and no
 	// command meet an error. States may still run out of time.
 	rest  bool
 	still bool // rest, and no state has a time to run out
+}
+
+// restarts tells whether a step is still to start a host's program again.
+func (m *moment) restarts(side int) bool {
+	return slices.ContainsFunc(m.steps, func(s *step) bool { return s.do == "restart" && s.side == side })
 }
 
 // stateSpec: connections are in states.
@@ -108,7 +114,7 @@ func (c *stateCheck) look(m *moment) finding {
 	return finding{}
 }
 
-// mayBeNone tells whether a number of connections is expected that none at all are, too.
+// mayBeNone tells whether the number of connections that is expected allows none.
 func (s *stateSpec) mayBeNone() bool { return s.connections != nil && s.connections.Match(0) }
 
 // lasting keeps count of how long it has held, and finds where it is long enough.

@@ -66,7 +66,7 @@ func (s *errorSpec) check() check { return s }
 
 func (s *errorSpec) look(m *moment) finding {
 	a := m.actors[s.side]
-	over := a.over() // before the errors: the last one is there then
+	over := a.over() && !m.restarts(s.side) // before the errors: the last one is there then
 	met := "no error"
 	for _, e := range a.failures() {
 		at := e.At - m.start
@@ -87,7 +87,8 @@ func missing(m *moment, within limit, over bool, why string) finding {
 	return finding{}
 }
 
-// exitSpec: every copy of a program ends with a status, since its last start.
+// exitSpec: every copy of a program ends with a status, since its last start; one that is to
+// come is waited for.
 type exitSpec struct {
 	side   int
 	status int
@@ -102,12 +103,15 @@ func (s *exitSpec) String() string {
 func (s *exitSpec) check() check { return s }
 
 func (s *exitSpec) look(m *moment) finding {
+	if m.restarts(s.side) && !m.last && !m.rest && !s.within.over(m.at) {
+		return finding{}
+	}
 	a := m.actors[s.side]
 	over := a.over() // before the ends: the last one is there then
 	exits := a.ends()
 	for _, e := range exits {
 		if e.Status != s.status {
-			return finding{ruling: fail, why: fmt.Sprintf("it ended with %d%s", e.Status, a.lastWords(e.Copy))}
+			return finding{ruling: fail, why: fmt.Sprintf("it ended with %d%s", e.Status, e.words())}
 		}
 	}
 	if len(exits) > 0 && over {
@@ -150,7 +154,7 @@ func (s *outputSpec) matches(l *Line) bool { return l.Stream == s.stream && s.re
 
 func (s *outputSpec) look(m *moment) finding {
 	a := m.actors[s.side]
-	over := a.over() // before the line: the last one is there then
+	over := a.over() && !m.restarts(s.side) // before the line: the last one is there then
 	if l, ok := a.meets(s); ok && !s.within.over(l.At-m.start) {
 		return finding{ruling: pass, why: l.Text, at: l.At - m.start}
 	}

@@ -145,7 +145,7 @@ func aTale() *Result {
 		Client: Side{Output: []Line{{0, 1, "script", "connect server:8080"}}},
 		Server: Side{
 			Errors: []ScriptError{{100 * time.Millisecond, 1, "EPIPE", "line 3: send x: EPIPE", true}},
-			Exits:  []Exit{{time.Second, 1, 0, false}},
+			Exits:  []Exit{{time.Second, 1, 0, false, ""}},
 		},
 		Events: s.events, talked: &talked,
 		listened: [2]map[uint16]bool{{}, {8080: true}},

@@ -22,6 +22,3 @@ func likes[T any](all []T, kind func(T) string) (lines []string) {
 	}
 	return lines
 }
-
-// itself is the kind of what is like nothing but its equals.
-func itself(s string) string { return s }

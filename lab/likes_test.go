@@ -11,6 +11,7 @@ import (
 )
 
 func TestLikes(t *testing.T) {
+	itself := func(s string) string { return s }
 	got := likes(strings.Fields("b a b c b a"), itself)
 	want := []string{"b; 2 more like it", "a; 1 more like it", "c"}
 	if !slices.Equal(got, want) {
@@ -46,6 +47,19 @@ func TestLikesOfAgreement(t *testing.T) {
 	}
 	if c.report.Differences[0].Since != 3*time.Second {
 		t.Error("asking for the result has moved the report")
+	}
+}
+
+// Programs that fail alike are one problem, whatever each of them says.
+func TestManyFail(t *testing.T) {
+	t.Parallel()
+	res := execute(t, `
+		[client]
+		copies = 20
+		run = ["sh", "-c", "cat /proc/sys/kernel/random/uuid >&2; exit 3"]`, Options{})
+	if len(res.Problems) != 1 || !strings.HasPrefix(res.Problems[0], "the client ended with status 3, saying ") ||
+		!strings.HasSuffix(res.Problems[0], "; 19 more like it") {
+		t.Errorf("problems %q", res.Problems)
 	}
 }
 

@@ -39,6 +39,10 @@ func TestMuchOutput(t *testing.T) {
 			if text := render(res); !strings.Contains(text, "notice: the client put out ") {
 				t.Errorf("the notice is missing:\n%s", text)
 			}
+			var json strings.Builder
+			if err := res.WriteJSON(&json); err != nil || !strings.Contains(json.String(), fmt.Sprintf(`"unkept":%d,`, res.Client.Unkept)) {
+				t.Errorf("it is not in the JSON, %v", err)
+			}
 		})
 	}
 }
@@ -104,6 +108,22 @@ func TestServerThatNeverListened(t *testing.T) {
 		"""`, Options{}), "FAIL  the server has ended before it listened at port 8080\n")
 }
 
+// One that is expected to end may end so.
+func TestServerThatIsToFail(t *testing.T) {
+	t.Parallel()
+	passes(t, execute(t, `
+		[server]
+		run   = ["sh", "-c", "exit 3"]
+		ready = "tcp:8080"
+		[client]
+		script = """
+		  expect-error ECONNREFUSED
+		  connect server:8080
+		"""
+		[[expect]]
+		exit = "server: 3"`, Options{}))
+}
+
 // An exit that is expected is that of the last start.
 func TestExitAfterRestart(t *testing.T) {
 	t.Parallel()
@@ -119,6 +139,55 @@ func TestExitAfterRestart(t *testing.T) {
 		do   = "restart server"
 		[[expect]]
 		exit = "server: 7"`, os.Args[0], serveOnce), Options{}))
+}
+
+// A program that has ended before a step starts it again is not what is asked for, and each
+// end is told with its own last words.
+func TestExitBeforeRestart(t *testing.T) {
+	f := parse(t, `
+		[server]
+		run = "true"
+		[client]
+		script = "sleep 1s"
+		[[step]]
+		at = "1s"
+		do = "restart server"
+		[[expect]]
+		exit = "server: 4"`)
+	a := newActor(&host{}, f.hosts[serverSide], 1, func() time.Duration { return 0 }, func(string) {})
+	check := f.expects[0].check()
+	m := &moment{actors: [2]*actor{nil, a}, steps: f.steps}
+	a.line(1, "stderr", "first")
+	a.exited(1, 3)
+	if got := check.look(m); got.ruling != open {
+		t.Errorf("before the restart it is %v: %s", got.ruling, got.why)
+	}
+	if got, want := check.look(&moment{actors: m.actors, steps: f.steps, rest: true}), `it ended with 3, saying "first"`; got.ruling != fail || got.why != want {
+		t.Errorf("where the step cannot come: got %v, %q", got.ruling, got.why)
+	}
+	a.before, m.steps = 1, nil
+	a.exited(1, 4)
+	if got := check.look(m); got.ruling != pass {
+		t.Errorf("after the restart it is %v: %s", got.ruling, got.why)
+	}
+	if first, second := a.exits[0].words(), a.exits[1].words(); first != `, saying "first"` || second != "" {
+		t.Errorf("their words are %q and %q", first, second)
+	}
+}
+
+// What is asked for, a line of output or an error, may come only after it.
+func TestOutputAfterRestart(t *testing.T) {
+	for does, says := range map[string]string{`run = "true"`: `stdout = "server: ready"`, `script = "listen 8080"`: `error = "server: EADDRINUSE"`} {
+		f := parse(t, "[server]\n"+does+"\n[[step]]\nat = '1s'\ndo = 'restart server'\n[[expect]]\n"+says)
+		a := newActor(&host{}, f.hosts[serverSide], 1, func() time.Duration { return 0 }, func(string) {})
+		check := f.expects[0].check()
+		if got := check.look(&moment{actors: [2]*actor{nil, a}, steps: f.steps}); got.ruling != open {
+			t.Errorf("%s: before the restart it is %v", says, got.ruling)
+		}
+		if got := check.look(&moment{actors: [2]*actor{nil, a}}); got.ruling != fail {
+			t.Errorf("%s: after the last one it is %v", says, got.ruling)
+		}
+	}
 }
 
 // serveOnce is set for a process of this binary that is to serve.

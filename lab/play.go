@@ -86,7 +86,9 @@ func (r *run) serverReady(s *sample) bool {
 		if !a.over() {
 			return false
 		}
-		r.problem("the server has ended before it listened at port %d", spec.ready)
+		if !r.expectsExit(serverSide) {
+			r.problem("the server has ended before it listened at port %d", spec.ready)
+		}
 	case spec.listens():
 		select {
 		case <-a.listens:
@@ -104,7 +106,7 @@ func (r *run) look(last bool) (*moment, error) {
 		return nil, err
 	}
 	r.observer.flush() // an error comes back at the end
-	m := &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, fired: r.fired, last: last}
+	m := &moment{at: s.at - r.began, start: r.began, sample: s, actors: r.actors, steps: r.steps, fired: r.fired, last: last}
 	r.repose(m)
 	return m, nil
 }

@@ -104,12 +104,12 @@ func (r *Result) Notices() (all []string) {
 	}
 	for side, s := range []Side{r.Client, r.Server} {
 		if s.Unkept > 0 {
-			all = append(all, fmt.Sprintf("the %s put out %d lines more than are kept; expectations have looked at them, too", sideNames[side], s.Unkept))
+			all = append(all, fmt.Sprintf("the %s put out %s more than are kept; expectations have looked at them, too", sideNames[side], count(s.Unkept, "line")))
 		}
 	}
 	for i, name := range engine.OtherNames() {
 		if n := r.Stats.Others[i]; n > 0 && slices.Contains(unseen, name) {
-			all = append(all, fmt.Sprintf("no rule and no ladder has seen %d packets: %s", n, name))
+			all = append(all, fmt.Sprintf("no rule and no ladder has seen %s: %s", count(int(n), "packet"), name))
 		}
 	}
 	return all

@@ -30,21 +30,27 @@ func (r *run) verdict(res *Result) {
 
 // failures are what scripts and programs met unexpectedly.
 func (r *run) failures(res *Result) {
-	var all []string
+	var all []failure
 	for side, told := range []Side{res.Client, res.Server} {
 		for _, e := range told.Errors {
 			if !e.Expected && !r.expectsError(side, e.Name) {
-				all = append(all, fmt.Sprintf("the %s failed: %s", sideNames[side], e.Text))
+				all = append(all, failure{what: fmt.Sprintf("the %s failed: %s", sideNames[side], e.Text)})
 			}
 		}
 		for _, e := range told.Exits {
 			if e.Status != 0 && !e.Killed && !r.expectsExit(side) {
-				all = append(all, fmt.Sprintf("the %s ended with status %d%s", sideNames[side], e.Status, r.actors[side].lastWords(e.Copy)))
+				all = append(all, failure{fmt.Sprintf("the %s ended with status %d", sideNames[side], e.Status), e.words()})
 			}
 		}
 	}
-	r.problems = append(r.problems, likes(all, itself)...)
+	r.problems = append(r.problems, likes(all, failure.kind)...)
 }
+
+// A failure is what a script or program has met, and a remark that makes no other kind of it.
+type failure struct{ what, remark string }
+
+func (f failure) String() string { return f.what + f.remark }
+func (f failure) kind() string   { return f.what }
 
 func (r *run) expectsError(side int, name string) bool {
 	return anySpec(r.file.expects, func(e *errorSpec) bool { return e.side == side && e.name == name })

@@ -112,9 +112,9 @@ func (d *decoder) rule(file string, n int, t *tomldoc.Table) {
 	d.name(r, n, t)
 	if match, ok := t.Table("match"); ok {
 		r.Match = readMatch(match)
-		misplaced(match, append(names(ruleKeys), names(LimitKeys())...), "belongs beside match, not into it")
+		misplaced(match, append(names(ruleKeys), names(LimitKeys())...), "belongs beside match, not in it")
 	}
-	misplaced(t, names(MatchKeys()), "belongs into match = { ... }")
+	misplaced(t, names(MatchKeys()), "belongs in match = { ... }")
 	r.Limits = readLimits(t)
 	r.Actions = readActions(t)
 	if at, ok := t.Table("at"); ok {

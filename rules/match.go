@@ -23,7 +23,7 @@ func readMatch(t *tomldoc.Table) (m Match) {
 
 // checkEnds reports addresses and ports that no connection has together.
 func checkEnds(m *Match, t *tomldoc.Table) {
-	families, ports := len(m.Client) == 0, len(m.Port) == 0
+	var families, ports bool
 	for _, server := range m.Server {
 		for _, client := range m.Client {
 			families = families || client.Prefix.Addr().Is4() == server.Prefix.Addr().Is4()
@@ -32,13 +32,20 @@ func checkEnds(m *Match, t *tomldoc.Table) {
 			ports = ports || port.Lo <= server.Ports.Hi && server.Ports.Lo <= port.Hi
 		}
 	}
-	if len(m.Server) > 0 && !families {
+	if !sound(t, "server") {
+		return
+	}
+	if !families && sound(t, "client") {
 		nothingHas(t, "connection", "server", "client")
 	}
-	if len(m.Server) > 0 && !ports {
+	if !ports && sound(t, "port") {
 		nothingHas(t, "connection", "server", "port")
 	}
 }
+
+// sound tells whether a key is there, and nothing has been reported of it: who has written
+// "fim" has not said what is to match.
+func sound(t *tomldoc.Table, key string) bool { return t.Has(key) && !t.Wrong(key) }
 
 // nothingHas reports two keys of a match at the one named first, with the place of the other,
 // since what they ask for cannot be had together.

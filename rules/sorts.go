@@ -35,11 +35,13 @@ var sorts = func() (all []sort) {
 	return all
 }()
 
-// sortKeys are the keys of a match that depend on the sort alone, and the sorts that they take.
-var sortKeys = []struct {
+// A sortKey is a key of a match that depends on the sort alone, and the sorts that it takes.
+type sortKey struct {
 	name  string
 	takes func(m *Match, s sort) bool
-}{
+}
+
+var sortKeys = []sortKey{
 	{"from", func(m *Match, s sort) bool { return m.From.Match(s.from) }},
 	{"segment", func(m *Match, s sort) bool { return m.Segment.takes(s) }},
 	{"flags", func(m *Match, s sort) bool { return m.Flags.takes(s) }},
@@ -51,23 +53,15 @@ var sortKeys = []struct {
 
 // checkSorts reports each two keys that no segment can have together.
 func checkSorts(m *Match, t *tomldoc.Table) {
-	for i, k := range sortKeys {
-		for _, other := range sortKeys[:i] {
-			if t.Has(k.name) && t.Has(other.name) && !together(m, k.takes, other.takes) {
+	keys := slices.DeleteFunc(slices.Clone(sortKeys), func(k sortKey) bool { return !sound(t, k.name) })
+	for i, k := range keys {
+		for _, other := range keys[:i] {
+			both := func(s sort) bool { return k.takes(m, s) && other.takes(m, s) }
+			if !slices.ContainsFunc(sorts, both) {
 				nothingHas(t, "segment", k.name, other.name)
 			}
 		}
 	}
-}
-
-// together tells whether some sort is taken by both. What takes none has been reported.
-func together(m *Match, one, other func(*Match, sort) bool) bool {
-	var ones, others, both bool
-	for _, s := range sorts {
-		a, b := one(m, s), other(m, s)
-		ones, others, both = ones || a, others || b, both || a && b
-	}
-	return both || !ones || !others
 }
 
 func (m SegmentMatch) takes(s sort) bool {

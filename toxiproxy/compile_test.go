@@ -1,6 +1,7 @@
 package toxiproxy
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"github.com/tcpmangle/tcpmangle/rules"
 )
 
-// toxics makes a proxy with toxics, each as "TYPE STREAM TOXICITY ATTRIBUTES".
+// withToxics makes a proxy with toxics, each as "TYPE STREAM TOXICITY ATTRIBUTES".
 func withToxics(t *testing.T, lines ...string) *Server {
 	t.Helper()
 	s := New(Config{Box: &fakeBox{}})
@@ -51,18 +52,28 @@ func TestEachTypeCompiles(t *testing.T) {
 			t.Errorf("%s is not tested", name)
 		}
 		for _, attributes := range extremes[name] {
-			for _, stream := range []string{"upstream", "downstream"} {
-				set, err := withToxics(t, name+" "+stream+" 0.25 "+attributes).compile()
+			for stream, share := range map[string]float64{"upstream": 1, "downstream": 0.25} {
+				set, err := withToxics(t, fmt.Sprint(name, " ", stream, " ", share, " ", attributes)).compile()
 				if err != nil {
 					t.Errorf("%s %s: %v", name, attributes, err)
 					continue
 				}
 				for _, r := range set.Rules {
-					if r.Share != 0.25 || !r.Optional || r.Match.Server.String() != "198.18.0.1:80" {
+					if r.Share != share || !r.Optional || r.Match.Server.String() != "198.18.0.1:80" {
 						t.Errorf("%s: share %v, server %v", r.Name, r.Share, r.Match.Server)
 					}
 				}
 			}
+		}
+	}
+}
+
+// A toxic that is for a share of the connections is one rule: each throws dice of its own.
+func TestShareIsOneRule(t *testing.T) {
+	for toxicity, want := range map[string]int{"1": 2, "0.5": 1} {
+		set, err := withToxics(t, "timeout upstream "+toxicity+` {"timeout":1}`).compile()
+		if err != nil || len(set.Rules) != want {
+			t.Errorf("toxicity %s: %d rules, want %d (%v)", toxicity, len(set.Rules), want, err)
 		}
 	}
 }

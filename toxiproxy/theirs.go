@@ -65,10 +65,11 @@ type timeout struct {
 func (a *timeout) check() error { return positive("timeout", a.Timeout) }
 
 // drafts: the time begins with the first data of either side. Where nobody says anything it begins with
-// silence, but not before the toxic was there.
+// silence, but not before the toxic was there; not so for a share of the connections, since a second
+// rule would choose others.
 func (a *timeout) drafts(t *toxic) []draft {
 	lost := draft{step: losing, either: true, match: data, action: hole(t, a.Timeout)}
-	if a.Timeout == 0 {
+	if a.Timeout == 0 || t.Toxicity < 1 {
 		return []draft{lost}
 	}
 	limit := fmt.Sprintf("%s\nafter = %q", silent(a.Timeout), millis(a.Timeout))

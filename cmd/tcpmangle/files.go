@@ -46,7 +46,7 @@ func filesIn(folder, ending string) (files []string, err error) {
 }
 
 // guard refuses to write a file that is read, two things to one file, and to standard output what
-// belongs into a file. It comes before anything is opened for writing.
+// belongs in a file. It comes before anything is opened for writing.
 func guard(inputs []string, outputs ...string) error {
 	outputs = slices.DeleteFunc(outputs, func(path string) bool { return path == "" })
 	for i, out := range outputs {

@@ -86,7 +86,7 @@ func runLabs(cmd *cobra.Command, f *labFlags, args []string) error {
 	if err := guard(pathsOf(files), unlessStdout(f.events), unlessStdout(f.junit), f.pcap, f.svg); err != nil {
 		return err
 	}
-	if over, err := ready(); over || err != nil {
+	if over, err := ready(pathsOf(files)...); over || err != nil {
 		return err
 	}
 	ctx, stop := interruptible(cmd.ErrOrStderr())
@@ -112,12 +112,15 @@ func (f *labFlags) report(cmd *cobra.Command) io.Writer {
 }
 
 // ready makes sure that hosts can be made here. Where only a user namespace of our
-// own can, the command runs in one, and is over then.
-func ready() (over bool, err error) {
-	if netns.NeedUserNS() {
-		return true, inUserNamespace()
+// own can, the command runs in one, which reads its files anew, and is over then.
+func ready(files ...string) (over bool, err error) {
+	if !netns.NeedUserNS() {
+		return false, netns.Check()
 	}
-	return false, netns.Check()
+	if err := rereadable(files); err != nil {
+		return true, fmt.Errorf("without root a lab is read twice: %w", err)
+	}
+	return true, inUserNamespace()
 }
 
 // inUserNamespace runs this command again where it has the rights to make hosts.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcpmangle/tcpmangle/internal/nstest"
 )
 
 // nobody is a user who owns nothing.
@@ -137,6 +140,25 @@ func TestLabWithoutRoot(t *testing.T) {
 	if o.stderr != "" {
 		t.Errorf("got %q on standard error, want silence", o.stderr)
 	}
+}
+
+// The command reads its files before it begins again in there, so that a pipe would be empty.
+func TestLabWithoutRootFromAPipe(t *testing.T) {
+	cmd := nobodysLab(t, "exchange.toml")
+	cmd.Args[len(cmd.Args)-1] = "/dev/stdin"
+	r, w, err := os.Pipe()
+	nstest.Must(t, err)
+	defer r.Close()
+	nstest.Must(t, r.Chown(nobody, nobody))
+	text, err := os.ReadFile("testdata/exchange.toml")
+	nstest.Must(t, err)
+	_, err = w.Write(text)
+	nstest.Must(t, errors.Join(err, w.Close()))
+	cmd.Stdin = r
+	o := finish(t, cmd)
+	needUserNS(t, o)
+	o.wants(t, 2)
+	has(t, "standard error", o.stderr, "tcpmangle: without root a lab is read twice: /dev/stdin: it is no regular file, and cannot be read again\n")
 }
 
 // The child's exit status is the command's.

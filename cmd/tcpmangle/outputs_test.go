@@ -339,7 +339,7 @@ func TestReplayOfOurCapture(t *testing.T) {
 			tcpmangle(t, "lab", "testdata/"+file, "--pcap", pcap, "--events", live).wants(t, 0)
 			o := tcpmangle(t, "replay", "-f", "testdata/"+file, pcap, "--events", again)
 			o.wants(t, 0)
-			has(t, "report", o.stdout, "passed over: seen before on the other interface\n")
+			has(t, "report", o.stdout, "passed over: seen on their receiver's side\n")
 			if got, want := faultsIn(t, again), faultsIn(t, live); !slices.Equal(got, want) {
 				t.Errorf("replayed\n%s\nlive\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}

@@ -93,7 +93,7 @@ func runReplay(cmd *cobra.Command, files []string, in, out string, o *outputs, w
 func writeReplay(w io.Writer, in string, seed uint64, r *replay.Report) error {
 	fmt.Fprintf(w, "%s: %s in %v, %s\n", in, count(r.Packets, "packet"), r.Span.Round(100*time.Microsecond), count(int(r.Stats.Segments), "segment"))
 	if r.Delivered > 0 {
-		fmt.Fprintf(w, "  %s passed over: seen before on the other interface\n", count(r.Delivered, "packet"))
+		fmt.Fprintf(w, "  %s passed over: seen on their receiver's side\n", count(r.Delivered, "packet"))
 	}
 	if r.Truncated > 0 {
 		fmt.Fprintf(w, "  %s captured shorter than sent\n", count(r.Truncated, "packet"))

@@ -95,7 +95,7 @@ func onBoth(clientIface int) func(packet) []place {
 	}
 }
 
-// write makes a pcapng file of packets.
+// write makes a pcapng file of packets. Its RSTs are forged, and say so.
 func write(t *testing.T, packets []packet, where func(packet) []place, interfaces ...string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "in.pcapng")
@@ -105,7 +105,11 @@ func write(t *testing.T, packets []packet, where func(packet) []place, interface
 	}
 	for _, p := range packets {
 		for _, at := range where(p) {
-			w.Packet(at.iface, p.at+at.later, p.bytes(), "")
+			comment := ""
+			if p.flags.Has(wire.RST) {
+				comment = "forged by us; client SYN_SENT, server CLOSED"
+			}
+			w.Packet(at.iface, p.at+at.later, p.bytes(), comment)
 		}
 	}
 	if err := w.Close(); err != nil {

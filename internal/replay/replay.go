@@ -6,7 +6,8 @@
 // connection's hosts stand where their segments are seen first; a segment that is
 // seen on the other interface was delivered there, and is passed over. A connection
 // that only one of the two has seen is as with one interface, but for captures of our
-// own: there, what stands only on its receiver's side was forged.
+// own: there, what stands only on its receiver's side was forged. Where one side of them is
+// all there is, comments tell what was.
 package replay
 
 import (
@@ -40,7 +41,7 @@ type Report struct {
 	Rules     []engine.RuleReport
 	Stats     engine.Stats
 	Packets   int // taken from the capture
-	Delivered int // passed over: seen on the interface of their receiver's side
+	Delivered int // passed over: seen on the interface of their receiver's side, or forged
 	Truncated int // captured shorter than they were: they pass as what they are not
 	Skipped   int // frames that hold no IP packet
 	// Cut: the file ends within a packet. Those before it were played, what came after is

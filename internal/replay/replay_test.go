@@ -133,6 +133,18 @@ func TestForgedInOurs(t *testing.T) {
 	}
 }
 
+// One side of a capture of ours is a capture of one interface: what it has seen was sent, but
+// for what says that it was forged.
+func TestOneSideOfOurs(t *testing.T) {
+	for _, side := range Interfaces {
+		packets := append(exchange(), packet{at: time.Second, from: server, flags: wire.RST, seq: 6})
+		r := replay(t, write(t, packets, onOne, side), "", "")
+		if r.Packets != 11 || r.Delivered != 1 || r.roles() != rightRoles || r.states() != "TIME_WAIT CLOSED" {
+			t.Errorf("%s: %d packets, %d passed over, roles %s, states %s", side, r.Packets, r.Delivered, r.roles(), r.states())
+		}
+	}
+}
+
 // An ICMP error, and what is no TCP, is as little sent twice as a segment.
 func TestNoSegments(t *testing.T) {
 	ping := (&wire.ICMPBuild{From: client.Addr(), To: server.Addr(), Type: 8}).Append(nil)

@@ -6,9 +6,11 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tcpmangle/tcpmangle/conntrack"
+	"github.com/tcpmangle/tcpmangle/engine"
 	"github.com/tcpmangle/tcpmangle/internal/capture"
 	"github.com/tcpmangle/tcpmangle/internal/wire"
 )
@@ -122,7 +124,7 @@ func (s *sides) seenOn(packet *capture.Packet) int {
 func (s *sides) of(packet *capture.Packet) (side int, delivered bool) {
 	key, srcIsLow := keyOf(packet.Data)
 	f, seen := s.flows[key], s.seenOn(packet)
-	alone := !s.ours && (len(s.interfaces) == 1 || f.alone())
+	alone := len(s.interfaces) == 1 || !s.ours && f.alone()
 	if !f.placed {
 		sender := seen
 		if alone {
@@ -131,7 +133,12 @@ func (s *sides) of(packet *capture.Packet) (side int, delivered bool) {
 		f.low, f.placed = sender^end(srcIsLow), true
 	}
 	side = f.low ^ end(srcIsLow)
-	return side, !alone && side != seen
+	return side, !alone && side != seen || s.ours && forged(packet)
+}
+
+// forged tells whether a capture of ours says so of a packet: nobody has sent it.
+func forged(packet *capture.Packet) bool {
+	return slices.ContainsFunc(packet.Comments, func(c string) bool { return strings.HasPrefix(c, engine.Forged.String()) })
 }
 
 // keyOf is the 4-tuple of a packet and its sender's place in it. An ICMP error belongs to the

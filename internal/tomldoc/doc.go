@@ -130,7 +130,11 @@ func (d *Doc) syntaxError(err error) {
 		at = span{parse.Position.Start, parse.Position.Start + parse.Position.Len}
 		message = parse.Message
 	}
-	d.report(d.place(at), Section{}, "", errors.New(plain(message)+d.hint(at)))
+	message = plain(message)
+	if aboutValue.MatchString(message) {
+		message += d.hint(at)
+	}
+	d.report(d.place(at), Section{}, "", errors.New(message))
 }
 
 // plain is a message in our form: lower case but for an acronym, no full stop.

@@ -154,8 +154,15 @@ func TestSyntaxErrors(t *testing.T) {
 		{"a = [ 5%, 6% ]\n", `f:1:8: expected a comma (',') or array terminator (']'), but got '%'; a text has quotes: "5%"`},
 		{"a = >=5s\n", `f:1:5: expected value but found '>' instead; a text has quotes: ">=5s"`},
 		{"a = !fin", `f:1:5: expected value but found '!' instead; a text has quotes: "!fin"`},
+		{"a = [\n  [drop],\n]", `f:2:4: expected value but found "drop" instead; a text has quotes: "drop"`},
 		{"a = True\n", `f:1:5: expected value but found "True" instead; write true`},
 		{"a = \"x\ny = 1", "f:1:7: strings cannot contain newlines"},
+		{"a = .5s\n", `f:1:5: floats must start with a digit, not '.'; a text has quotes: ".5s"`},
+		{"a = +x\n", `f:1:5: expected a digit but got 'x'; a text has quotes: "+x"`},
+		{"a = \"[\\w]+\"\n", `f:1:6: invalid escape in string '\w'`},
+		{"a = \"=\\xyz\"\n", `f:1:6: expected two hexadecimal digits after '\x', but got "=\\xy" instead`},
+		{"a = { b = 1, b = 2 }\n", "f:1:14: key 'a.b' has already been defined"},
+		{"a = { b = 1, c: 2 }\n", "f:1:15: expected '.' or '=', but got ':' instead"},
 		{"a = 1 b = 2\n", "f:1:6: expected a top-level item to end with a newline, comment, or EOF, but got 'b' instead"},
 	} {
 		d := Parse("f", row.text)

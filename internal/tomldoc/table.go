@@ -162,6 +162,11 @@ func read[T any](t *Table, key string, as func(Value) (T, bool)) (none T, ok boo
 	return as(v)
 }
 
+// Wrong tells whether a mistake has been reported at the key or in its value.
+func (t *Table) Wrong(key string) bool {
+	return slices.ContainsFunc(t.doc.errs, func(e *Error) bool { return e.Section == t.section && e.Key == t.prefix+key })
+}
+
 // Place is the table's header, or its inline text.
 func (t *Table) Place() Place { return t.doc.place(t.node.value) }
 

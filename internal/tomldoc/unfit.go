@@ -66,6 +66,9 @@ func tooDeep(text string) (at span, why string) {
 	return span{}, ""
 }
 
+// aboutValue are the parser's messages about a value, and not about a key or what is within quotes.
+var aboutValue = regexp.MustCompile(`^(expected (value|a comma|a top-level|a digit)|floats must)`)
+
 // unquoted finds the value of a line that is a word, with something in it that no number has.
 var unquoted = regexp.MustCompile(`[=\[,]\s*([<>=!]*[^\s"'=\[\]{},#]*[^\s"'=\[\]{},#0-9._+-][^\s"'=\[\]{},#]*)$`)
 
@@ -74,15 +77,14 @@ func (d *Doc) hint(at span) string {
 	if at.start > len(d.text) {
 		return ""
 	}
-	end := at.start + len(d.text[at.start:])
+	end := len(d.text)
 	if i := strings.IndexAny(d.text[at.start:], " \t\r\n,]}#"); i >= 0 {
 		end = at.start + i
 	}
 	begin := strings.LastIndexByte(d.text[:at.start], '\n') + 1
-	line := d.text[begin:end]
-	m := unquoted.FindStringSubmatch(line)
+	m := unquoted.FindStringSubmatch(d.text[begin:end])
 	switch {
-	case m == nil, strings.HasPrefix(strings.TrimSpace(line), "["): // the latter is a table's header
+	case m == nil:
 		return ""
 	case strings.EqualFold(m[1], "true") || strings.EqualFold(m[1], "false"):
 		return "; write " + strings.ToLower(m[1])
