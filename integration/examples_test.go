@@ -24,21 +24,30 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples found: %v", err)
 	}
-	runs := make(chan func())
+	var runs []func()
+	for _, file := range files {
+		for _, offload := range []tunnel.OffloadMode{tunnel.Off, tunnel.On} {
+			runs = append(runs, func() { runExample(t, file, offload) })
+		}
+	}
+	together(sideBySide, runs)
+}
+
+// together runs them all, n at once, and returns when the last one has ended.
+func together(n int, runs []func()) {
+	next := make(chan func())
 	var wg sync.WaitGroup
-	for range sideBySide {
+	for range n {
 		wg.Go(func() {
-			for run := range runs {
+			for run := range next {
 				run()
 			}
 		})
 	}
-	for _, file := range files {
-		for _, offload := range []tunnel.OffloadMode{tunnel.Off, tunnel.On} {
-			runs <- func() { runExample(t, file, offload) }
-		}
+	for _, run := range runs {
+		next <- run
 	}
-	close(runs)
+	close(next)
 	wg.Wait()
 }
 

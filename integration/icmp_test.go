@@ -21,6 +21,8 @@ func TestICMPErrors(t *testing.T) {
 		{"icmp-established", []int{4, 6}},
 		{"icmp-frag-needed", []int{4, 6}},
 		{"icmp-frag-needed-1000", []int{4}},
+		{"icmp-frag-needed-100", []int{4}},
+		{"icmp-syn-frag-needed", []int{4}},
 		{"icmp-request4-drops", []int{4}},
 		{"icmp-request4-stays", []int{4}},
 		{"icmp-request6-drops", []int{6}},

@@ -100,6 +100,7 @@ var verdicts = []struct{ before, says, state string }{
 	{listened, "FA len 100", "CLOSE_WAIT"},
 	{listened, "FA seq +1", "ESTABLISHED"},
 	{listened, "FA ack +1", "ESTABLISHED"},
+	{listened, "FA ack -200000", "ESTABLISHED"},
 	{listened, "FA ts -1", "CLOSE_WAIT"},
 	{listened, "FA ts -2", "ESTABLISHED"},
 	{listened, "FA ts +2000000000", "CLOSE_WAIT"},

@@ -77,10 +77,11 @@ func (s SilentEnd) kind() string { return fmt.Sprint(s.Host, s.State) }
 type comparison struct {
 	report Agreement
 	ends   map[tuple]*[2]endpoint
-	last   time.Duration // when the sample before was taken
-	caught bool          // the box has read all that was sent before this sample
-	counts [2]counters   // of the hosts' kernels; valid if caught
-	doubt  bool          // a difference has lasted too long, if the box has caught up
+	last   time.Duration      // when the sample before was taken
+	caught bool               // the box has read all that was sent before this sample
+	counts [2]counters        // of the hosts' kernels; valid if caught
+	doubt  bool               // a difference has lasted too long, if the box has caught up
+	stacks [2]conntrack.Stack // what the sysctls of the hosts have made of their kernels
 
 	refusals [2]counters // how many of what the hosts have counted are in the report
 }
@@ -90,6 +91,7 @@ type endpoint struct {
 	agreed   conntrack.State
 	agreedAt time.Duration
 	ever     bool // agreed is valid
+	remnant  bool // there was no more than that of the socket
 	silent   bool // it ended without a segment
 	since    time.Duration
 	differs  bool            // since is valid
@@ -140,7 +142,7 @@ func (c *comparison) hold(s *sample, o *observer) {
 
 // pass takes an endpoint over the time since the sample before.
 func (e *endpoint) pass(now, gap time.Duration) {
-	if gap > shortGap {
+	if gap > shortGap && !e.differs {
 		e.agreedAt = now // it may have gone by itself, after what it was given
 	}
 	if gap > maxGap {
@@ -161,7 +163,7 @@ func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint,
 	c.report.Compared++
 	if k.state == inferred {
 		c.report.Agreed++
-		*e = endpoint{agreed: inferred, agreedAt: now, ever: true}
+		*e = endpoint{agreed: inferred, agreedAt: now, ever: true, remnant: k.remnant}
 		return
 	}
 	if k.unsent && finQueued(k.state, inferred) {
@@ -177,12 +179,17 @@ func (c *comparison) endpoint(now time.Duration, t tuple, side int, e *endpoint,
 }
 
 // ended tells whether the endpoint has ended silently: its socket is gone, and since
-// both agreed on the inferred state it has neither sent nor been given a segment.
+// both agreed on the inferred state it has neither sent nor been given a segment. FIN_WAIT_2 of a
+// closed socket, which the wire cannot tell from one that was shut down, ends by what that refuses
+// (tcp_timewait_state_process); and without room for TIME_WAIT there is none.
 func (c *comparison) ended(now time.Duration, t tuple, side int, e *endpoint, k end, in *inference) bool {
 	inferred := in.states[side]
-	if k.present || inferred == conntrack.Closed || !e.ever || e.agreed != inferred || in.touched[side] > e.agreedAt {
+	seen := e.ever && e.agreed == inferred && in.touched[side] <= e.agreedAt
+	untold := inferred == conntrack.FinWait2 && (e.remnant || c.stacks[side].NoTimeWait)
+	if k.present || inferred == conntrack.Closed || !seen && !untold {
 		return false
 	}
+	e.agreed = inferred
 	c.silence(now, t, side, e)
 	return true
 }

@@ -106,6 +106,11 @@ func TestAgreement(t *testing.T) {
 			r.shows("TIME_WAIT LAST_ACK", 100*time.Millisecond)
 			r.shows("TIME_WAIT CLOSED", time.Second)
 		}, "", "LAST_ACK"},
+		{"no room for FIN_WAIT_2 without a process", func(r *rig) {
+			r.compare.stacks[clientSide].NoTimeWait = true
+			r.infers("FIN_WAIT_2 CLOSE_WAIT")
+			r.shows("CLOSED CLOSE_WAIT", time.Second)
+		}, "", "FIN_WAIT_2"},
 		{"a socket that goes with a segment delivered to it", func(r *rig) {
 			r.infers("TIME_WAIT LAST_ACK")
 			r.shows("TIME_WAIT LAST_ACK", 100*time.Millisecond)
@@ -113,6 +118,24 @@ func TestAgreement(t *testing.T) {
 			r.moves("TIME_WAIT LAST_ACK", engine.Pass)
 			r.shows("TIME_WAIT CLOSED", time.Second)
 		}, "the server's endpoint is inferred to be LAST_ACK, its kernel has it in CLOSED", ""},
+		{"a socket that goes with a segment delivered to it, and looks that come late", func(r *rig) {
+			r.behind = func() { r.now += 15 * time.Millisecond; r.sample.at = r.now }
+			r.infers("TIME_WAIT LAST_ACK")
+			r.shows("TIME_WAIT LAST_ACK", 100*time.Millisecond)
+			r.now += time.Millisecond
+			r.moves("TIME_WAIT LAST_ACK", engine.Pass)
+			r.shows("TIME_WAIT CLOSED", time.Second)
+		}, "the server's endpoint is inferred to be LAST_ACK, its kernel has it in CLOSED", ""},
+		{"FIN_WAIT_2 without a process takes what another refuses", func(r *rig) {
+			r.infers("CLOSE_WAIT FIN_WAIT_2")
+			r.shows("CLOSE_WAIT FIN_WAIT_2", 100*time.Millisecond)
+			r.sample.conns[tupleNamed("a")][serverSide].remnant = true
+			r.now += pollEvery
+			r.look()
+			r.now += time.Millisecond
+			r.moves("CLOSE_WAIT FIN_WAIT_2", engine.Pass)
+			r.shows("CLOSE_WAIT CLOSED", time.Second)
+		}, "", "FIN_WAIT_2"},
 		{"a socket that goes some time after a segment delivered to it", func(r *rig) {
 			r.infers("ESTABLISHED ESTABLISHED")
 			r.shows("ESTABLISHED ESTABLISHED", 100*time.Millisecond)

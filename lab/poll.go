@@ -18,6 +18,7 @@ type end struct {
 	present   bool            // there is a socket for the tuple
 	listening bool            // there is a listener on its port
 	unsent    bool            // data, not only a FIN, is not acknowledged
+	remnant   bool            // TIME_WAIT, or FIN_WAIT_2 without a process: no socket any more
 }
 
 // A sample is the state of both kernels at one moment. Its maps are used again for the next.
@@ -128,7 +129,7 @@ func (p *poller) take(side int, sock *netns.Socket) {
 		p.last.conns[t] = ends
 	}
 	if e := &ends[side]; !e.present || state != conntrack.TimeWait {
-		*e = end{state: state, present: true, unsent: sock.SendQueue > 1}
+		*e = end{state: state, present: true, unsent: sock.SendQueue > 1, remnant: sock.Timer == netns.TimerTimeWait}
 	}
 }
 

@@ -163,6 +163,7 @@ func machine() error {
 
 func newRun(f *File, opts Options) *run {
 	r := &run{file: f, opts: opts, explain: explainer{w: opts.Explain}, ip: opts.IP, steps: f.steps, compare: newComparison()}
+	r.compare.stacks = [2]conntrack.Stack{f.hosts[0].stack(), f.hosts[1].stack()}
 	r.actorsCtx, r.stopActors = context.WithCancel(context.Background())
 	if r.ip == 0 {
 		r.ip = f.IP[0]
@@ -208,7 +209,7 @@ func (r *run) open() (err error) {
 		OnEvent:   r.observer.hear,
 		OnLook:    r.explain.look(),
 		AllEvents: true,
-		Stacks:    [2]conntrack.Stack{r.file.hosts[0].stack(), r.file.hosts[1].stack()},
+		Stacks:    r.compare.stacks,
 		Log:       r.opts.Log,
 	}
 	if r.opts.Capture != "" {
