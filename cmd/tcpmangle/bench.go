@@ -21,7 +21,7 @@ request and response, connections a second, CPU time. Everything is built in nam
 its own and gone afterwards. Ways and rounds are interleaved, and medians compared, so that
 the ratios hold even where the numbers do not; a quiet machine helps all the same.
 
-It takes less than two minutes, with --quick less than 20 seconds.`,
+It takes less than two minutes, with --quick less than half a one.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := bench.Standard()
