@@ -115,8 +115,11 @@ func (h *hub) scope() engine.Scope {
 	return engine.Nothing
 }
 
-// count is how many read events, and how many wait.
+// count is how many read events, and how many wait. Who is counted hears: what happens from then
+// on is told.
 func (h *hub) count() (readers, waits int) {
+	h.joining.Lock()
+	defer h.joining.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.listeners), len(h.vigils)

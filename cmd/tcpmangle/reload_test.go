@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tcpmangle/tcpmangle/client"
 	"github.com/tcpmangle/tcpmangle/internal/nstest"
@@ -133,6 +134,7 @@ func TestEventsFollow(t *testing.T) {
 	var errs strings.Builder
 	events.Stderr = &errs
 	nstest.Must(t, events.Start())
+	defer time.AfterFunc(3*patience, func() { events.Process.Kill() }).Stop() // or the test would wait for an event that is lost
 	for i := range 2 {
 		s := stand(t, host, command(t, args...))
 		awaitListener(t, &running{api: api.Address()})
