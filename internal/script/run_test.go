@@ -69,8 +69,8 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name:   "send into a dead connection, whichever error is first",
-			server: "listen 80\naccept\nabort\naccept\nsend dead",
-			client: "connect server:80\nconnect server:80\nrecv-text dead\nclose\nexpect-error ECONNRESET EPIPE\nsend x\nclose",
+			server: "listen 80\naccept\nrecv 2\nabort\naccept\nsend dead",
+			client: "connect server:80\nsend hi\nconnect server:80\nrecv-text dead\nclose\nexpect-error ECONNRESET EPIPE\nsend x\nclose",
 		},
 		{
 			name:   "how much went before the error",
